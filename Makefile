@@ -1,0 +1,33 @@
+# exitstat: exit accounting for Linux KVM
+
+B := $(CURDIR)/build
+KVERSION := 6.12
+HOST_PACKAGES := $(shell awk '$$1 == "host" { print $$2 }' packages.txt)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+help:
+	@echo "make series  write the complete patch series to build/series/$(KVERSION)"
+	@echo "make check   run the tests (installs Debian packages, named first)"
+	@echo "make clean   remove build/"
+
+packages:
+	@missing=$$(for p in $(HOST_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
+			grep -qx installed || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "Installing Debian packages:" $$missing; \
+		$(SUDO) apt-get update -q && \
+		$(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+
+series:
+	kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
+
+check: packages series
+	kernel/fetch-source $(B)/linux-$(KVERSION)
+	/usr/bin/python3 -m pytest -p no:cacheprovider tests
+
+clean:
+	rm -rf $(B)
+
+.PHONY: help packages series check clean

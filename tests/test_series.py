@@ -1,0 +1,40 @@
+"""The series against Debian's kernel source: it applies, and checkpatch is content."""
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+SOURCE = TOP / "build/linux-6.12"
+PATCHES = sorted((TOP / "build/series/6.12").glob("*.patch"))
+
+
+def git(*args, cwd):
+    return subprocess.run(
+        ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *args],
+        cwd=cwd, check=True, capture_output=True, text=True)
+
+
+def test_git_am_takes_the_series(tmp_path):
+    assert PATCHES
+    tree = tmp_path / "linux"
+    shutil.copytree(SOURCE, tree)
+    git("init", "-q", cwd=tree)
+    git("add", "-A", cwd=tree)
+    git("commit", "-q", "-m", "base", cwd=tree)
+    git("am", *map(str, PATCHES), cwd=tree)
+    applied = git("log", "--format=%s", cwd=tree).stdout.splitlines()
+    assert len(applied) == len(PATCHES) + 1
+    for name in "exit_stats.c", "exit_stats.h":
+        core = (TOP / "kernel" / name).read_bytes()
+        assert (tree / "arch/x86/kvm" / name).read_bytes() == core
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
+def test_checkpatch(patch):
+    run = subprocess.run(
+        ["perl", SOURCE / "scripts/checkpatch.pl", "--no-tree", "--terse",
+         "--ignore", "FILE_PATH_CHANGES", patch],
+        capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
