@@ -3,10 +3,13 @@
 B := $(CURDIR)/build
 KVERSION := 6.12
 HOST_PACKAGES := $(shell awk '$$1 == "host" { print $$2 }' packages.txt)
+KREL ?= 6.12.117+deb12-cloud-amd64
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 help:
 	@echo "make series  write the complete patch series to build/series/$(KVERSION)"
+	@echo "make modules build kvm.ko, kvm-intel.ko and kvm-amd.ko for Debian's kernel"
+	@echo "             \$$(KREL), here $(KREL), to build/modules/\$$(KREL)"
 	@echo "make check   run the tests (installs Debian packages, named first)"
 	@echo "make clean   remove build/"
 
@@ -23,11 +26,16 @@ packages:
 series:
 	kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
 
-check: packages series
+source: packages
 	kernel/fetch-source $(B)/linux-$(KVERSION)
-	/usr/bin/python3 -m pytest -p no:cacheprovider tests
+
+modules: series source
+	kernel/build-modules $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/modules
+
+check: modules
+	KREL=$(KREL) /usr/bin/python3 -m pytest -p no:cacheprovider tests
 
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages series check clean
+.PHONY: help packages series source modules check clean

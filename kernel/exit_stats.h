@@ -5,7 +5,7 @@
 #include <linux/jump_label.h>
 #include <linux/kvm_host.h>
 #include <linux/percpu.h>
-#include <linux/trace_events.h>
+#include <linux/tracepoint-defs.h>
 
 #include <asm/msr.h>
 
