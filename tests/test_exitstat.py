@@ -1,0 +1,995 @@
+"""The exitstat tool: what it prints, what it refuses, and what it says then."""
+import errno
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import time
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+SRC = TOP / "tools/exitstat"
+DATA = TOP / "tests/data/exitstat"
+BUILD = TOP / "build"
+SHARED = BUILD / "exitstat"
+STATIC = BUILD / "exitstat-static"
+ASAN = BUILD / "exitstat-asan"
+MODEL = BUILD / "exitstat.d/exitstat-model"
+RECORDS = BUILD / "exitstat.d/parse-records"
+
+U64_MAX = 2**64 - 1
+# ASan's own status, so that no report of it can pass for an expected error.
+ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99",
+       "UBSAN_OPTIONS": "exitcode=99"}
+
+ROWS = [
+    (0, "EXCEPTION_NMI", 7, 9000),
+    (1, "EXTERNAL_INTERRUPT", 431, 1700000),
+    (10, "CPUID", 10000, 10513702),
+    (12, "HLT", 431, 1700000),
+    (30, "IO_INSTRUCTION", 10412, 13992321),
+    (33, "INVALID_STATE", 8, 9000),
+    (None, "OTHER", 2, 1500),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs():
+    subprocess.run(["make", "-s", "-C", SRC, f"O={BUILD}", "test-programs"],
+                   check=True)
+    for path in SHARED, STATIC, ASAN:
+        assert path.exists(), f"run make -C tools/exitstat O={BUILD}"
+
+
+def text_of(rows=ROWS, total=None, end="\n", **keys):
+    """What the kernel's kvm_exit_stats_print() prints."""
+    keys = {"version": 1, "isa": "vmx", "tsc_khz": 2893202, "scope": "host",
+            "enabled": 1, "failed_entries": 0, "clamped": 0, **keys}
+    if total is None:
+        total = (sum(row[2] for row in rows) % 2**64,
+                 sum(row[3] for row in rows) % 2**64)
+    lines = ["exit_stats " + " ".join(f"{k}={v}" for k, v in keys.items()),
+             "%6s %-32s %20s %20s" % ("reason", "name", "exits",
+                                      "handle_cycles")]
+    for number, name, exits, cycles in [*rows, (None, "TOTAL", *total)]:
+        number = "-" if number is None else number
+        lines.append("%6s %-32s %20s %20s" % (number, name, exits, cycles))
+    return "\n".join(lines) + end
+
+
+class Tree:
+    """A debugfs, and exitstat run on it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def put(self, text, where="kvm"):
+        path = self.path / where / "exit_stats"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(text, str):
+            text = text.encode()
+        path.write_bytes(text)
+        return path
+
+    def run(self, *args, program=ASAN, **kwargs):
+        return run(program, *args, "--debugfs", self.path, **kwargs)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    path = tmp_path / "debug"
+    path.mkdir()
+    return Tree(path)
+
+
+def run(*command, env=None, **kwargs):
+    kwargs = {"stdout": subprocess.PIPE, **kwargs}
+    return subprocess.run([str(arg) for arg in command], text=True, timeout=30,
+                          stderr=subprocess.PIPE, env={**ENV, **(env or {})},
+                          **kwargs)
+
+
+def check_ok(result, stderr=""):
+    assert (result.returncode, result.stderr) == (0, stderr)
+    return result.stdout
+
+
+def check_refused(result, status, *words):
+    """One line on stderr that has all words, and nothing on stdout."""
+    assert result.returncode == status, result.stderr
+    assert not result.stdout
+    assert re.fullmatch(r"exitstat: [^\n]+\n", result.stderr)
+    for word in words:
+        assert str(word) in result.stderr
+
+
+def ratio(part, whole, scale, decimals):
+    # As in C, where both are doubles before they are divided.
+    return f"{scale * float(part) / float(whole):.{decimals}f}" if whole else "-"
+
+
+def table_of(rows, heading):
+    """The table that exitstat should print, made in another way."""
+    ordered = sorted(rows, key=lambda r: (-r[3], -r[2], r[0] is None, r[0]))
+    exits = sum(r[2] for r in rows)
+    cycles = sum(r[3] for r in rows)
+    lines = [["REASON", "NAME", "EXITS", "%EXITS", "HANDLE_CYCLES",
+              "CYCLES/EXIT", "%TIME"]]
+    for number, name, e, c in [*ordered, (None, "TOTAL", exits, cycles)]:
+        lines.append(["-" if number is None else str(number), name, str(e),
+                      ratio(e, exits, 100, 2), str(c), ratio(c, e, 1, 0),
+                      ratio(c, cycles, 100, 2)])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return heading + "\n" + "".join(
+        " ".join(cell.ljust(width) if i == 1 else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths))) + "\n"
+        for line in lines)
+
+
+def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
+            enabled=True, failed_entries=0, clamped=0):
+    result = {"schema": "exitstat.snapshot", "version": 1, "scope": scope,
+              "isa": isa, "tsc_khz": tsc_khz, "enabled": enabled,
+              "failed_entries": failed_entries, "clamped": clamped,
+              "reasons": [{"reason": number, "name": name, "exits": exits,
+                           "handle_cycles": cycles}
+                          for number, name, exits, cycles in rows],
+              "total": {"exits": sum(r[2] for r in rows),
+                        "handle_cycles": sum(r[3] for r in rows)}}
+    if vm:
+        result["vm"] = vm
+    return result
+
+
+# What is printed
+
+
+@pytest.mark.parametrize("program", [SHARED, STATIC, ASAN],
+                         ids=lambda path: path.name)
+@pytest.mark.parametrize("command", [[], ["host"]], ids=["", "host"])
+def test_table(tree, program, command):
+    tree.put(text_of())
+    out = check_ok(tree.run(*command, program=program))
+    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+
+
+def test_table_of_the_manual(tree):
+    tree.put(text_of([(10, "CPUID", 10000, 10513702),
+                      (30, "IO_INSTRUCTION", 10412, 13992321)]))
+    out = check_ok(tree.run())
+    assert "# exitstat\n" + out in (SRC / "exitstat.8").read_text()
+
+
+def test_order(tree):
+    tree.put(text_of())
+    names = [line.split()[1]
+             for line in check_ok(tree.run()).splitlines()[2:]]
+    assert names == ["IO_INSTRUCTION", "CPUID", "EXTERNAL_INTERRUPT", "HLT",
+                     "INVALID_STATE", "EXCEPTION_NMI", "OTHER", "TOTAL"]
+
+
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+def test_json(tree, program):
+    tree.put(text_of(failed_entries=3, clamped=U64_MAX))
+    out = check_ok(tree.run("--json", program=program))
+    assert json.loads(out) == json_of(ROWS, failed_entries=3, clamped=U64_MAX)
+    assert out.endswith("}\n")
+
+
+def test_json_has_the_numbers_order(tree):
+    tree.put(text_of(ROWS[::-1]))
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(ROWS)
+
+
+def test_json_is_exact(tree):
+    rows = [(1, "EXTERNAL_INTERRUPT", 2**53 + 1, U64_MAX - 2),
+            (4294967295, "UNKNOWN_4294967295", 1, 2)]
+    tree.put(text_of(rows))
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(rows)
+
+
+def test_failed_entries_and_clamped_stand_in_the_heading(tree):
+    tree.put(text_of(failed_entries=4, clamped=5, tsc_khz=1000))
+    assert check_ok(tree.run()).startswith(
+        "host: vmx, TSC 1.000 MHz, failed entries 4, clamped 5\n")
+
+
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+def test_no_exits(tree, program):
+    tree.put(text_of([]))
+    assert check_ok(tree.run(program=program)) == table_of(
+        [], "host: vmx, TSC 2893.202 MHz, no exits so far")
+    out = check_ok(tree.run("--json", program=program))
+    assert json.loads(out) == json_of([])
+
+
+def test_exits_without_cycles(tree):
+    rows = [(12, "HLT", 1, 0)]
+    tree.put(text_of(rows))
+    assert check_ok(tree.run()) == table_of(
+        rows, "host: vmx, TSC 2893.202 MHz")
+
+
+def test_names_with_spaces(tree):
+    rows = [(0x41, "DB excp", 5, 500), (0x72, "cpuid", 3, 300)]
+    tree.put(text_of(rows, isa="svm"))
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(rows, isa="svm")
+
+
+def test_sums_that_wrapped_as_the_kernels_do(tree):
+    tree.put(text_of([(10, "CPUID", 1, U64_MAX), (12, "HLT", 1, U64_MAX)]))
+    assert json.loads(check_ok(tree.run("--json")))["total"] == {
+        "exits": 2, "handle_cycles": U64_MAX - 1}
+    lines = check_ok(tree.run()).splitlines()
+    assert [line.split()[-1] for line in lines[2:]] == ["50.00", "50.00",
+                                                        "100.00"]
+
+
+@pytest.mark.parametrize("args", [[], ["--json"]], ids=["table", "json"])
+def test_switched_off(tree, args):
+    tree.put(text_of(enabled=0))
+    result = tree.run(*args)
+    assert result.returncode == 0
+    assert re.fullmatch("exitstat: exit accounting is off.*exit_stats\n",
+                        result.stderr)
+    if args:
+        assert json.loads(result.stdout) == json_of(ROWS, enabled=False)
+    else:
+        assert result.stdout == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+
+
+def test_later_kernels(tree):
+    """Unknown keys, and columns after those that are known."""
+    lines = text_of().splitlines()
+    lines[0] = lines[0].replace(" isa=", " epoch= isa=") + " l2=1 note=a=b"
+    lines[1] += " user_cycles   wait"
+    lines[2:] = [f"{line} {i} -" for i, line in enumerate(lines[2:])]
+    tree.put("\n".join(lines) + "\n")
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(ROWS)
+
+
+def test_columns_are_found_by_name(tree):
+    text = text_of([])
+    head = text.splitlines()[0]
+    tree.put(head + "\nhandle_cycles reason new name exits\n"
+             "500 65 x DB excp 5\n7 10 - CPUID 1\n507 - - TOTAL 6\n")
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(
+        [(10, "CPUID", 1, 7), (65, "DB excp", 5, 500)])
+
+
+def test_locale_changes_nothing(tree):
+    tree.put(text_of())
+    plain = check_ok(tree.run())
+    for name in run("locale", "-a").stdout.split():
+        assert check_ok(tree.run(program=SHARED,
+                                 env={"LC_ALL": name})) == plain
+
+
+def test_a_narrow_terminal_cuts_no_number(tree):
+    tree.put(text_of())
+    master, slave = os.openpty()
+    try:
+        import fcntl
+        import termios
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 20, 0, 0))
+        attributes = termios.tcgetattr(slave)
+        attributes[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        assert tree.run(program=SHARED, stdout=slave).returncode == 0
+        out = os.read(master, 65536).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+
+
+# One VM
+
+
+@pytest.fixture
+def vms(tree):
+    tree.put(text_of())
+    for i, name in enumerate(["123-4", "12-11", "12-9", "7-3"]):
+        tree.put(text_of([(10, "CPUID", i + 1, 10)], scope="vm"), f"kvm/{name}")
+    # Neither is a VM, though KVM has files and may have directories there.
+    (tree.path / "kvm/exits").write_text("5\n")
+    tree.put(text_of(scope="vm"), "kvm/7-x")
+    return tree
+
+
+@pytest.mark.parametrize("vm, name, exits", [
+    ("123-4", "123-4", 1), ("123", "123-4", 1), ("12-11", "12-11", 2),
+    ("12-9", "12-9", 3), ("7", "7-3", 4)])
+def test_vm(vms, vm, name, exits):
+    rows = [(10, "CPUID", exits, 10)]
+    assert check_ok(vms.run("--vm", vm)) == table_of(
+        rows, f"VM {name}: vmx, TSC 2893.202 MHz")
+    out = check_ok(vms.run("host", f"--vm={vm}", "--json"))
+    assert json.loads(out) == json_of(rows, scope="vm", vm=name)
+
+
+@pytest.mark.parametrize("vm", ["1", "1234", "12-1", "12-111", "7-33", "0"])
+def test_unknown_vm(vms, vm):
+    check_refused(vms.run("--vm", vm), 1, f"there is no VM {vm}:",
+                  "choose one of 7-3, 12-9, 12-11, 123-4\n")
+
+
+def test_process_with_several_vms(vms):
+    check_refused(vms.run("--vm", "12"), 1, "several VMs of process 12:",
+                  "choose one of 12-9, 12-11\n")
+
+
+def test_unknown_vm_of_many(tree):
+    tree.put(text_of())
+    for i in range(1, 101):
+        tree.put("", f"kvm/{i}-{2**31 - 1}")
+    check_refused(tree.run("--vm", "999"), 1, "choose one of 1-2147483647, 2-",
+                  " and 84 more\n")
+
+
+def test_unknown_vm_where_none_runs(tree):
+    tree.put(text_of())
+    check_refused(tree.run("--vm", "999"), 1, "no VM is running")
+
+
+@pytest.mark.parametrize("vm", ["", "-", "1-", "-1", "1-2-3", "7-x", "../kvm",
+                                " 7", "7 ", "7-3/", "1" * 5000, "\u0663"])
+def test_what_is_no_vm(vms, vm):
+    check_refused(vms.run(f"--vm={vm}"), 2, "is not a VM")
+
+
+def test_vm_that_ends_before_it_is_opened(vms):
+    (vms.path / "kvm/7-3/exit_stats").unlink()
+    check_refused(vms.run("--vm", "7"), 1, "VM 7-3 ended")
+
+
+def test_file_of_the_wrong_scope(vms):
+    vms.put(text_of(scope="host"), "kvm/7-3")
+    check_refused(vms.run("--vm", "7"), 1, "scope is not vm")
+    vms.put(text_of(scope="vm"))
+    check_refused(vms.run(), 1, "scope is not host")
+
+
+# Nothing to read
+
+
+def test_debugfs_not_mounted(tree):
+    check_refused(tree.run(), 1, "mount -t debugfs none", tree.path)
+    check_refused(tree.run("--vm", "1"), 1, "mount -t debugfs none", tree.path)
+    tree.path /= "nowhere"
+    check_refused(tree.run(), 1, "mount -t debugfs none", tree.path)
+
+
+@pytest.mark.parametrize("args", [[], ["--vm", "1"]], ids=["host", "vm"])
+def test_kvm_not_loaded(tree, args):
+    (tree.path / "tracing").mkdir()
+    check_refused(tree.run(*args), 1, "modprobe kvm_intel")
+
+
+@pytest.mark.parametrize("args", [[], ["--vm", "1"]], ids=["host", "vm"])
+def test_kvm_without_exit_accounting(tree, args):
+    (tree.path / "kvm/1-2").mkdir(parents=True)
+    check_refused(tree.run(*args), 77, "whose KVM has exit accounting")
+
+
+@pytest.mark.parametrize("args", [[], ["--vm", "7"]], ids=["host", "vm"])
+def test_no_permission(vms, args):
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    # The user may read neither the checkout nor what is above the tree.
+    vms.path.parent.chmod(0o755)
+    program = vms.path.parent / "exitstat"
+    shutil.copy(STATIC, program)
+
+    def run_as_nobody():
+        return subprocess.run(["./exitstat", *args, "--debugfs", "debug"],
+                              cwd=vms.path.parent, user=65534, group=65534,
+                              extra_groups=[], capture_output=True, text=True)
+
+    check_ok(run_as_nobody())
+    vms.path.chmod(0o700)
+    check_refused(run_as_nobody(), 1, "no permission", "as root")
+
+
+@pytest.fixture(scope="session")
+def failing_io(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lib") / "failing_io.so"
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
+                    "-shared", "-fPIC", "-o", path, DATA / "failing_io.c"],
+                   check=True)
+    return path
+
+
+def run_failing(tree, failing_io, *args, **env):
+    return tree.run(*args, program=SHARED,
+                    env={"LD_PRELOAD": str(failing_io),
+                         **{k: str(v) for k, v in env.items()}})
+
+
+def test_short_and_interrupted_reads(vms, failing_io):
+    out = check_ok(run_failing(vms, failing_io))
+    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+
+
+def test_lockdown(vms, failing_io):
+    for args in [], ["--vm", "7"]:
+        check_refused(run_failing(vms, failing_io, *args,
+                                  FAIL_OPEN=errno.EPERM), 1,
+                      "kernel lockdown may be")
+
+
+def test_other_errors_of_open(vms, failing_io):
+    check_refused(run_failing(vms, failing_io, FAIL_OPEN=errno.EMFILE), 1,
+                  "cannot read", "Too many open files")
+
+
+def test_read_error(vms, failing_io):
+    for args in [], ["--vm", "7"]:
+        check_refused(run_failing(vms, failing_io, *args, FAIL_READ=errno.EIO),
+                      1, "cannot read", "Input/output error")
+
+
+def test_vm_that_ends_while_it_is_read(vms, failing_io):
+    result = run_failing(vms, failing_io, "--vm", "7", FAIL_READ=errno.EIO,
+                         FAIL_RENAME=vms.path / "kvm/7-3",
+                         FAIL_RENAME_TO=vms.path / "kvm/gone")
+    check_refused(result, 1, "VM 7-3 ended")
+
+
+def test_what_is_no_file(tree):
+    path = tree.path / "kvm/exit_stats"
+    path.mkdir(parents=True)
+    check_refused(tree.run(), 1, "cannot read")
+    path.rmdir()
+    os.mkfifo(path)
+    check_refused(tree.run(), 1, "cannot read")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    check_refused(tree.run(), 1, "cannot read")
+
+
+def test_long_paths(tmp_path):
+    for length in 3900, 4095, 4096, 100000:
+        path = "/" + "a/" * (length // 2)
+        check_refused(run(ASAN, "--debugfs", path), 2 if length > 4000 else 1)
+
+
+# Damaged files
+
+
+def lines_with(number, line):
+    """The text with one line, counted from 1, replaced."""
+    lines = text_of().splitlines()
+    lines[number - 1] = line
+    return "\n".join(lines) + "\n"
+
+
+HEAD, COLUMNS = text_of().splitlines()[:2]
+LAST = len(text_of().splitlines())
+DAMAGED = {
+    "empty": "",
+    "one newline": "\n",
+    "no newline at the end": text_of(end=""),
+    "a line too many": text_of() + "\n",
+    "a row after TOTAL": text_of() + "48 EPT_VIOLATION 0 0\n",
+    "twice": text_of() * 2,
+    "NUL": text_of().replace("CPUID", "CPU\0D"),
+    "NUL at the end": text_of() + "\0",
+    "tab": text_of().replace("10 CPUID", "10\tCPUID"),
+    "carriage returns": text_of().replace("\n", "\r\n"),
+    "UTF-8": text_of().replace("CPUID", "CPU\u00cfD"),
+    "Latin-1": text_of().encode().replace(b"CPUID", b"CPU\xcfD"),
+    "escape": text_of().replace("CPUID", "\x1b[2JD"),
+    "random bytes": random.Random(1).randbytes(1000),
+    "no exit_stats": text_of().replace("exit_stats ", ""),
+    "another word": text_of().replace("exit_stats ", "exit_state "),
+    "no columns": lines_with(2, ""),
+    "columns twice": lines_with(3, COLUMNS),
+    "no TOTAL": lines_with(LAST, text_of().splitlines()[-2]),
+    "empty row": lines_with(4, ""),
+    "spaces": lines_with(4, "   "),
+    "name missing": lines_with(4, " 1  431 1700000"),
+    "number in the name": lines_with(4, "1 EXTERNAL_INTERRUPT 5 431 1700000"),
+    "cell missing": lines_with(4, "1 EXTERNAL_INTERRUPT 431"),
+    "row twice": lines_with(4, text_of().splitlines()[2]),
+    "OTHER twice": text_of([*ROWS, (None, "OTHER", 0, 0)]),
+    "number twice": text_of([*ROWS, (10, "CPUID_TOO", 0, 0)]),
+    "row without a number": text_of([(None, "CPUID", 1, 1)]),
+    "reason too large": text_of([(2**32, "X", 1, 1)]),
+    "negative reason": text_of([(-1, "X", 1, 1)]),
+    "hexadecimal reason": text_of([("0x1", "X", 1, 1)]),
+    "exits too large": text_of([(1, "X", 2**64, 1)], total=(0, 1)),
+    "exits much too large": text_of([(1, "X", 10**40, 1)], total=(0, 1)),
+    "cycles too large": text_of([(1, "X", 1, 2**64)], total=(1, 0)),
+    "negative exits": text_of([(1, "X", -1, 1)], total=(U64_MAX, 1)),
+    "signed exits": text_of([(1, "X", "+1", 1)], total=(1, 1)),
+    "fraction": text_of([(1, "X", "1.0", 1)], total=(1, 1)),
+    "wrong total of exits": text_of(total=(1, 27925523)),
+    "wrong total of cycles": text_of(total=(21291, 1)),
+    "long name": text_of([(1, "X" * 64, 1, 1)]),
+    "long name of words": text_of([(1, "X " * 32 + "X", 1, 1)]),
+    "many words": text_of([(1, "X " * 500, 1, 1)]),
+    "many columns": text_of([]).replace("handle_cycles",
+                                        "handle_cycles" + " x" * 500),
+    "word not key=value": text_of().replace(" isa=", " novalue isa="),
+    "empty key": text_of().replace(" isa=", " =1 isa="),
+    "isa of two words": text_of(isa="vmx,svm"),
+    "long isa": text_of(isa="x" * 16),
+    "enabled=2": text_of(enabled=2),
+    "version=0": text_of(version=0),
+    "version=x": text_of(version="x"),
+    "large tsc_khz": text_of(tsc_khz=2**32),
+    "scope of nobody": text_of(scope="guest"),
+    **{f"no {key}": text_of().replace(f" {key}=", f" x{key}=")
+       for key in re.findall(r" (\w+)=", HEAD)},
+    **{f"empty {key}": text_of(**{key: ""})
+       for key in re.findall(r" (\w+)=", HEAD)},
+    **{f"two {key}": text_of().replace("\n", f" {key}=1\n", 1)
+       for key in re.findall(r" (\w+)=", HEAD)},
+    **{f"no column {name}": text_of().replace(name, "x" + name)
+       for name in COLUMNS.split()[1:]},
+    "no column reason": text_of().replace("reason", "number"),
+    **{f"two columns {name}": "".join(
+        f"{line} {word}\n" for line, word in
+        zip(text_of([]).splitlines(), ["x=1", name, end]))
+       for name, end in zip(COLUMNS.split(), ["-", "TOTAL", "0", "0"])},
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged(tree, text):
+    path = tree.put(text)
+    check_refused(tree.run(), 1, path, "line ")
+
+
+def test_damaged_files_are_not_valid_for_another_reason():
+    """Each of the texts above differs from one that is accepted."""
+    assert parse([text_of().encode()]) == [f"{21291} {27925523}"]
+    assert all(text_of() != text for text in DAMAGED.values())
+
+
+def test_file_without_end(tree):
+    path = tree.put("")
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+    check_refused(tree.run(), 1, "File too large")
+
+
+def test_large_file(tree):
+    rows = [(i, f"UNKNOWN_{i}", i, 2 * i) for i in range(1, 5000)]
+    tree.put(text_of(rows))
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(rows)
+
+
+def test_newer_version(tree):
+    tree.put("exit_stats version=2 and=what ever\nfollows\0")
+    check_refused(tree.run(), 1)
+    tree.put("exit_stats version=2 and all that follows\n")
+    check_refused(tree.run(), 1, "format version 2", "update exitstat")
+
+
+def test_every_prefix(tree):
+    """Through the program, since what matters is its status and output."""
+    text = text_of([(10, "CPUID", 5, 50), (None, "OTHER", 2, 20)])
+    # Without the padding, to have fewer of them.
+    text = re.sub(" +", " ", text).encode()
+    for end in range(len(text)):
+        tree.put(text[:end])
+        check_refused(tree.run(program=SHARED), 1, "exit_stats")
+    tree.put(text)
+    check_ok(tree.run(program=SHARED))
+
+
+# Many damaged files, with the parser alone
+
+
+def parse(texts):
+    records = b"".join(struct.pack("=I", len(t)) + t for t in texts)
+    result = subprocess.run([RECORDS], input=records, capture_output=True,
+                            env=ENV, timeout=30)
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout.decode().splitlines()
+
+
+def model_of_parser(text):
+    """What should come of a text, said in another way than in C."""
+    if not re.fullmatch(rb"([ -~]*\n)+", text):
+        return "no"
+    head, *lines = [re.findall("[^ ]+", line)
+                    for line in text.decode().split("\n")[:-1]]
+    if len(lines) < 2 or not head or head[0] != "exit_stats":
+        return "no"
+    pairs = [word.partition("=") for word in head[1:]]
+    if not all(key and equals for key, equals, _ in pairs):
+        return "no"
+    number = {"version": (1, 1), "tsc_khz": (0, 2**32 - 1), "enabled": (0, 1),
+              "failed_entries": (0, U64_MAX), "clamped": (0, U64_MAX)}
+    for key in [*number, "isa", "scope"]:
+        values = [value for k, _, value in pairs if k == key]
+        if len(values) != 1:
+            return "no"
+        if key == "isa" and not re.fullmatch("[a-zA-Z0-9]{1,15}", values[0]):
+            return "no"
+        if key == "scope" and values[0] != "host":
+            return "no"
+        if key in number:
+            low, high = number[key]
+            if (not re.fullmatch("[0-9]+", values[0])
+                    or not low <= int(values[0]) <= high):
+                return "no"
+    columns, *rows = lines
+    if any(columns.count(name) != 1 for name in COLUMNS.split()):
+        return "no"
+    seen, sums = set(), [0, 0]
+    for i, row in enumerate(rows):
+        extra = len(row) - len(columns)
+        if extra < 0:
+            return "no"
+        at = columns.index("name")
+        words = row[at:at + extra + 1]
+        row[at:at + extra + 1] = [" ".join(words)]
+        cells = dict(zip(columns, row))
+        if len(cells["name"]) > 63 or not all(w[0].isalpha() for w in words):
+            return "no"
+        counts = [cells["exits"], cells["handle_cycles"]]
+        if not all(re.fullmatch("[0-9]+", c) and int(c) <= U64_MAX
+                   for c in counts):
+            return "no"
+        counts = [int(c) for c in counts]
+        if cells["reason"] == "-":
+            if cells["name"] == "TOTAL":
+                if i != len(rows) - 1 or counts != [s % 2**64 for s in sums]:
+                    return "no"
+                return "%d %d" % tuple(counts)
+            if cells["name"] != "OTHER":
+                return "no"
+            key = "OTHER"
+        elif (re.fullmatch("[0-9]+", cells["reason"])
+              and int(cells["reason"]) < 2**32):
+            key = int(cells["reason"])
+        else:
+            return "no"
+        if key in seen:
+            return "no"
+        seen.add(key)
+        sums = [s + c for s, c in zip(sums, counts)]
+    return "no"
+
+
+def mutate(rng, text):
+    """A few changes of the kind that leaves most of the text as it was."""
+    text = bytearray(text)
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        at = rng.randrange(len(text) + 1)
+        size = rng.choice([1, 1, 2, 5, 20, 85])
+        kind = rng.randrange(6)
+        if kind == 0:
+            del text[at:at + size]
+        elif kind == 1:
+            text[at:at] = rng.choice([b" ", b"\n", b"0", b"1", b"-", b"=", b"\0",
+                                      b"TOTAL", b" x=1", b"9" * 20, b"\xff"])
+        elif kind == 2:
+            start = rng.randrange(len(text) + 1)
+            text[at:at] = text[start:start + size]
+        elif kind == 3 and at < len(text):
+            text[at] ^= 1 << rng.randrange(8)
+        elif kind == 4 and at < len(text):
+            text[at] = rng.choice(b" 0123456789-=\nabcAZ_")
+        else:
+            lines = bytes(text).split(b"\n")
+            i, j = rng.randrange(len(lines)), rng.randrange(len(lines))
+            lines[i], lines[j] = lines[j], lines[i]
+            text = bytearray(b"\n".join(lines))
+    return bytes(text)
+
+
+def test_random_damage():
+    """The parser against the model of it, for some seconds."""
+    rng = random.Random(20261124)
+    seeds = [text_of().encode(), text_of([]).encode(),
+             text_of([(65, "DB excp", 1, U64_MAX), (66, "nmi", 1, 2),
+                      (None, "OTHER", 1, 1)], isa="svm").encode(),
+             b"exit_stats clamped=0 failed_entries=0 version=1 isa=v tsc_khz=0"
+             b" scope=host enabled=1 x=\nname exits handle_cycles reason y\n"
+             b"A 1 1 1 1\nTOTAL 1 1 - 1\n"]
+    end = time.monotonic() + 8
+    accepted = done = 0
+    while time.monotonic() < end:
+        texts = [mutate(rng, rng.choice(seeds)) for _ in range(500)]
+        for text, got in zip(texts, parse(texts), strict=True):
+            assert got == model_of_parser(text), text
+            accepted += got != "no"
+        done += len(texts)
+    # Both kinds must have been there, or nothing was tested.
+    assert 0 < accepted < done
+
+
+def test_damaged_files_in_the_model():
+    """The model itself refuses what the program must refuse."""
+    for text in DAMAGED.values():
+        text = text if isinstance(text, bytes) else text.encode()
+        assert model_of_parser(text) == "no", text
+
+
+# Command line and output
+
+
+@pytest.mark.parametrize("args, word", [
+    (["--nonsense"], "'--nonsense'"), (["-x"], "'-x'"), (["-Vx", "-x"], None),
+    (["host", "-x"], "'-x'"), (["guest", "--vm", "1"], "'--vm'"),
+    (["guest", "--debugfs=/"], "'--debugfs=/'"), (["--vm"], "'--vm'"),
+    (["--debugfs"], "'--debugfs'"), (["--json=1"], "'--json=1'"),
+    (["host", "x"], "'x'"), (["guest", "x"], "'x'"), (["host", "host"], "'host'"),
+    (["--json", "guest"], "'guest'"), (["x"], "'x'"), ([""], "''"),
+    (["hos"], "'hos'"), (["host", "--", "-x"], "'-x'"), (["-"], "'-'")])
+def test_usage_errors(args, word):
+    result = run(ASAN, *args)
+    if word is None:
+        # -V comes first, and is all that is done.
+        assert (result.returncode, result.stdout) == (0, "exitstat 0.1\n")
+        return
+    check_refused(result, 2, word, "--help'")
+
+
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+@pytest.mark.parametrize("command", [[], ["host"], ["guest"], ["--json"]],
+                         ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help", "-V", "--version"])
+def test_help_and_version(program, command, option):
+    out = check_ok(run(program, *command, option))
+    if option in ("-V", "--version"):
+        assert out == "exitstat 0.1\n"
+        return
+    assert out.startswith("Usage: exitstat")
+    assert "-h, --help" in out and "-V, --version" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_help_names_all_commands_and_options():
+    out = check_ok(run(ASAN, "--help"))
+    assert re.findall(r"^  (\w+) ", out, re.M) == ["host", "guest"]
+    manual = (SRC / "exitstat.8").read_text().replace("\\-", "-")
+    for command in "host", "guest":
+        out = check_ok(run(ASAN, command, "--help"))
+        options = set(re.findall(r"--\w+", out))
+        assert {"--help", "--version", "--json"} <= options
+        assert all(option in manual for option in options)
+
+
+@pytest.mark.parametrize("args", [[], ["--json"], ["--help"], ["--version"]],
+                         ids=" ".join)
+@pytest.mark.parametrize("size", [1, 2000], ids=["small", "large"])
+def test_full_disk(tree, args, size):
+    tree.put(text_of([(i, "X", 1, 1) for i in range(size)]))
+    with open("/dev/full", "w") as full:
+        result = tree.run(*args, stdout=full)
+    assert result.returncode == 1
+    assert result.stderr == ("exitstat: cannot write to stdout: "
+                             "No space left on device\n")
+
+
+@pytest.mark.parametrize("args", ["", "--json", "--help"])
+def test_closed_stdout(tree, args):
+    tree.put(text_of())
+    result = run("sh", "-c", f'"$0" {args} --debugfs "$1" >&-', ASAN, tree.path)
+    check_refused(result, 1, "cannot write to stdout: Bad file descriptor")
+
+
+def test_reader_that_goes(tree):
+    tree.put(text_of([(i, "X", 1, 1) for i in range(5000)]))
+    for args in [], ["--json"]:
+        read, write = os.pipe()
+        os.close(read)
+        result = tree.run(*args, program=SHARED, stdout=write)
+        os.close(write)
+        assert (result.returncode, result.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_valgrind(vms):
+    for args, status in ([], 0), (["--json"], 0), (["--vm", "7"], 0), \
+            (["--vm", "12"], 1), (["--help"], 0), (["-x"], 2):
+        result = run("valgrind", "-q", "--error-exitcode=99",
+                     "--leak-check=full", "--errors-for-leak-kinds=all",
+                     "--show-leak-kinds=all", SHARED, *args,
+                     *([] if args in (["-x"], ["--help"])
+                       else ["--debugfs", vms.path]))
+        assert result.returncode == status, result.stderr
+    vms.put(text_of(total=(1, 1)))
+    result = run("valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
+                 "--errors-for-leak-kinds=all", SHARED, "--debugfs", vms.path)
+    assert result.returncode == 1, result.stderr
+
+
+# In a guest
+
+
+@pytest.mark.parametrize("program", [SHARED, STATIC, ASAN],
+                         ids=lambda path: path.name)
+def test_guest_on_this_machine(program):
+    result = run(program, "guest", "--json")
+    if result.returncode == 0:
+        out = json.loads(result.stdout)
+        assert out["reasons"] and out["total"]["exits"] > 0
+        return
+    check_refused(result, 77)
+    assert re.search("does not offer exit accounting|is not a VM|is not KVM",
+                     result.stderr)
+
+
+class Guest:
+    """exitstat guest on a model of the host behind CPUID."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *lines, args=("--json",), **settings):
+        settings = {"hypervisor0": "KVMKVMKVM", "leaves": 1,
+                    "top": 0x4fffffff, "abi": 1, "end": 86, "svm": 0, "host": 0, "khz": 2893202, **settings}
+        self.path.write_text("".join(
+            f"{line}\n" for line in
+            [*(f"{k} {v}" for k, v in settings.items() if v != ""), *lines]))
+        return run(MODEL, "guest", *args, env={"CPUID_MODEL": str(self.path)})
+
+
+@pytest.fixture
+def guest(tmp_path):
+    return Guest(tmp_path / "model")
+
+
+# What the model has added to CPUID's row when it is read: the exits of features,
+# signature, information, total and of the row itself, and, one exit later, the
+# cycles of all but the last.
+CPUID_EXITS = 5
+CPUID_CYCLES = 6000
+
+
+def test_guest_json(guest):
+    result = guest.run("row 0 5 600", "row 10 100 100000",
+                       f"row 84 {2**40 + 3} {2**50 + 7}", "row 85 0 0",
+                       "other 3 2000")
+    out = json.loads(check_ok(result))
+    rows = [(0, "EXCEPTION_NMI", 5, 600),
+            (10, "CPUID", 100 + CPUID_EXITS, 100000 + CPUID_CYCLES),
+            (84, "UNKNOWN_84", 2**40 + 3, 2**50 + 7),
+            # less the cycles of the query between the total and CPUID's row
+            (None, "OTHER", 3, 1000)]
+    assert out == json_of(rows, scope="vm", failed_entries=None, clamped=None)
+
+
+def test_guest_table(guest):
+    result = guest.run("row 0 5 600", "row 10 100 100000", args=[])
+    rows = [(0, "EXCEPTION_NMI", 5, 600),
+            (10, "CPUID", 100 + CPUID_EXITS, 100000 + CPUID_CYCLES)]
+    assert check_ok(result) == table_of(rows, "this VM: vmx, TSC 2893.202 MHz")
+
+
+def test_guest_scope_host(guest):
+    assert check_ok(guest.run("row 10 0 0", host=1, args=[])).startswith(
+        "host: vmx, ")
+    out = json.loads(check_ok(guest.run("row 10 0 0", host=1)))
+    assert out["scope"] == "host" and "vm" not in out
+
+
+def test_guest_without_other(guest):
+    """Our own exits must not become an OTHER, nor those of another vCPU."""
+    for noise in 0, 1, 1000:
+        out = json.loads(check_ok(guest.run(
+            "row 1 10 1000 %d" % noise, "row 10 5 500", "other 0 0")))
+        assert [row["name"] for row in out["reasons"]] == [
+            "EXTERNAL_INTERRUPT", "CPUID"]
+        assert out["total"]["exits"] == sum(row["exits"]
+                                            for row in out["reasons"])
+
+
+def test_guest_other_is_a_lower_bound(guest):
+    for noise in 0, 1, 3, 100:
+        out = json.loads(check_ok(guest.run(
+            f"row 1 10 1000 {noise}", "row 10 5 500", "other 50 100000")))
+        other = [row["exits"] for row in out["reasons"]
+                 if row["reason"] is None]
+        assert other == ([50] if not noise else other)
+        assert sum(other) <= 50
+        assert out["total"]["exits"] == sum(row["exits"]
+                                            for row in out["reasons"])
+
+
+def test_guest_svm(guest):
+    """Sparse numbers: reading them one by one would take hours."""
+    out = json.loads(check_ok(guest.run(
+        f"row {0x41} 7 700", f"row {0x72} 100 0", f"row {0x400} 9 900",
+        f"row {0xf0000000} 4 400", "other 1 5000", svm=1, end=0xf0000001)))
+    assert out["isa"] == "svm"
+    assert [(row["reason"], row["name"], row["exits"])
+            for row in out["reasons"]] == [
+        (0x41, "DB excp", 7), (0x72, "cpuid", 100 + CPUID_EXITS),
+        (0x400, "npf", 9),
+        # The kernel has no name for 0xf0000000, so nothing asked for it.
+        (None, "OTHER", 5)]
+
+
+def test_guest_svm_end(guest):
+    """What the host counts above the end that it gives is not asked for."""
+    for end, name in (0x404, "OTHER"), (0x80000002, "vmgexit_mmio_read"):
+        out = json.loads(check_ok(guest.run(
+            f"row {0x72} 5 0", f"row {0x80000001} 9 9000", svm=1, end=end)))
+        assert [row["name"] for row in out["reasons"]] == ["cpuid", name]
+
+
+def test_guest_other_hypervisors(guest):
+    check_refused(guest.run(hypervisor0=""), 77, "not a VM")
+    check_refused(guest.run(leaves=0), 77, "does not offer exit accounting")
+    # Hyper-V's leaves come first where KVM offers both.
+    check_refused(guest.run(leaves=0, hypervisor0="Microsoft_Hv",
+                            hypervisor1="KVMKVMKVM"), 77,
+                  "does not offer exit accounting")
+    check_refused(guest.run(top=0x40000001), 77,
+                  "does not offer exit accounting")
+    check_refused(guest.run(leaves=0, hypervisor0="XenVMMXenVMM"), 77,
+                  "not KVM but 'XenVMMXenVMM'")
+    check_refused(guest.run(leaves=0, hypervisor0="\x1b[2J\x07"), 77,
+                  "not KVM but '?[2J?'")
+
+
+def test_guest_versions(guest):
+    check_refused(guest.run(abi=2), 1, "version 2", "update exitstat")
+    check_refused(guest.run(abi=0), 1, "damaged")
+    check_refused(guest.run(end=0), 1, "damaged")
+
+
+@pytest.mark.parametrize("nr", [1, 2, 3, 4, 5, 6, 7, 8, 50, 150])
+def test_guest_cpuid_faults(guest, nr):
+    check_refused(guest.run("row 10 5 5", "row 0 1 1", fault=nr), 1,
+                  "CPUID faults")
+
+
+def test_guest_cpuid_faults_while_it_looks_for_the_reason(guest):
+    check_refused(guest.run(leaves=0, fault=3), 1, "CPUID faults")
+
+
+# Sources
+
+
+def test_names_are_those_of_the_kernel(guest):
+    """Every name of the headers' macros, against a preprocessor's view."""
+    header = subprocess.run(
+        ["gcc", "-E", "-dM", "-include", "asm/vmx.h", "-x", "c", "/dev/null"],
+        check=True, capture_output=True, text=True).stdout
+    numbers = {name: int(value) for name, value in re.findall(
+        r"#define EXIT_REASON_(\w+)\s+(\d+)\n", header)}
+    names = re.findall(r'EXIT_REASON_(\w+), "(\w+)"', header)
+    assert len(names) > 60
+    out = json.loads(check_ok(guest.run(
+        *(f"row {numbers[macro]} 1 1" for macro, _ in names))))
+    assert {row["reason"]: row["name"] for row in out["reasons"]} == {
+        numbers[macro]: name for macro, name in names}
+
+
+def test_clang_format():
+    files = [*SRC.glob("*.[ch]"), *DATA.glob("*.c")]
+    assert len(files) > 10
+    result = run("clang-format", "--style=file", "--dry-run", "--Werror", *files)
+    assert result.returncode == 0, result.stderr
+
+
+def test_manual():
+    result = run("man", "--warnings", "-l", SRC / "exitstat.8",
+                 env={"MANWIDTH": "80", "LC_ALL": "C.UTF-8",
+                      "MANROFFOPT": "-ww"})
+    assert check_ok(result).startswith("EXITSTAT(8)")
+
+
+def test_static_program_is_static():
+    assert "INTERP" not in check_ok(run("readelf", "-lW", STATIC))
+
+
+def test_install(tmp_path):
+    run("make", "-C", SRC, f"O={BUILD}", f"DESTDIR={tmp_path}", "PREFIX=/usr",
+        "install")
+    assert check_ok(run(tmp_path / "usr/bin/exitstat", "-V")) == "exitstat 0.1\n"
+    assert (tmp_path / "usr/share/man/man8/exitstat.8").exists()

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef EXITSTAT_H
+#define EXITSTAT_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define EXITSTAT_VERSION "0.1"
+
+/* What the program returns, see exitstat(8). */
+enum status {
+	STATUS_OK = 0,
+	STATUS_ERROR = 1,
+	STATUS_USAGE = 2,
+	STATUS_UNSUPPORTED = 77,
+};
+
+struct command {
+	const char *name;
+	const char *help;
+	int (*run)(int argc, char **argv);
+};
+
+int cmd_host(int argc, char **argv);
+int cmd_guest(int argc, char **argv);
+
+/* Say what is wrong in one line on stderr, and return @status. */
+int fail(int status, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Long options have no letter unless -h and -V, which every command takes. */
+enum {
+	OPT_HELP = 'h',
+	OPT_VERSION = 'V',
+	OPT_VM = 0x100,
+	OPT_DEBUGFS,
+	/* an output format: OPT_FORMAT + its index in output_formats[] */
+	OPT_FORMAT,
+};
+
+/*
+ * The next option of a command, -1 after the last one, or '?' after a message
+ * to the user.
+ */
+int next_option(int argc, char **argv, const struct option *options);
+int unexpected_argument(const char *arg);
+/* Print @text, which ends in a list of options, and what all commands have. */
+int print_usage(const char *text);
+int print_version(void);
+
+#endif

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel's text format: a line of key=value, a line of column names, the
+ * rows, and TOTAL
+ *
+ * Later kernels may add keys and columns, so both are found by name.  A name of
+ * a reason may have spaces ("DE excp"), the other cells have none: the cells
+ * before the name are counted from the left, those after it from the right.
+ *
+ * Everything else is refused, because whatever is left of a damaged file would
+ * look like true counters.
+ */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exitstat.h"
+#include "snapshot.h"
+
+#define FORMAT_VERSION 1
+#define MAX_WORDS 128
+
+struct parser {
+	struct exit_snapshot *snap;
+	const char *path;
+	/* what follows the current line */
+	char *next;
+	unsigned int line;
+	char *words[MAX_WORDS];
+	size_t nr_words;
+	/* where the columns are */
+	size_t nr_columns, reason, name, exits, handle_cycles;
+	uint64_t total_exits, total_handle_cycles;
+};
+
+__attribute__((format(printf, 2, 3))) static int
+damaged(const struct parser *parser, const char *fmt, ...)
+{
+	char what[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	return fail(
+		STATUS_ERROR,
+		"%s, line %u: %s: this is not whole output of KVM's exit accounting, try again",
+		parser->path, parser->line, what);
+}
+
+static bool parse_u64(const char *text, uint64_t max, uint64_t *value)
+{
+	uint64_t v = 0;
+
+	if (!*text)
+		return false;
+
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' ||
+		    __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
+			return false;
+	}
+	*value = v;
+	return v <= max;
+}
+
+static bool parse_word(const char *text, char *word)
+{
+	size_t i;
+
+	for (i = 0; text[i]; i++) {
+		if (i == EXIT_WORD_SIZE - 1 || !isalnum((unsigned char)text[i]))
+			return false;
+		word[i] = text[i];
+	}
+	word[i] = '\0';
+	return i;
+}
+
+/* Split the next line into words.  There must be one. */
+static int next_line(struct parser *parser)
+{
+	char *text = parser->next, *save = NULL, *word;
+
+	parser->line++;
+	if (!*text)
+		return damaged(parser, "the file ends early");
+
+	parser->next = strchr(text, '\n');
+	if (!parser->next)
+		return damaged(parser, "the line has no end");
+	*parser->next++ = '\0';
+
+	parser->nr_words = 0;
+	for (word = strtok_r(text, " ", &save); word;
+	     word = strtok_r(NULL, " ", &save)) {
+		if (parser->nr_words == MAX_WORDS)
+			return damaged(parser, "the line has too many words");
+		parser->words[parser->nr_words++] = word;
+	}
+	return STATUS_OK;
+}
+
+/* The value of @key, or NULL unless it is there once. */
+static const char *find_value(const struct parser *parser, const char *key)
+{
+	const char *value = NULL;
+	size_t i, len = strlen(key);
+
+	for (i = 1; i < parser->nr_words; i++) {
+		const char *word = parser->words[i];
+
+		if (strncmp(word, key, len) || word[len] != '=')
+			continue;
+		if (value)
+			return NULL;
+		value = word + len + 1;
+	}
+	return value;
+}
+
+static bool find_u64(const struct parser *parser, const char *key, uint64_t max,
+		     uint64_t *value)
+{
+	const char *text = find_value(parser, key);
+
+	return text && parse_u64(text, max, value);
+}
+
+static bool find_word(const struct parser *parser, const char *key, char *word)
+{
+	const char *text = find_value(parser, key);
+
+	return text && parse_word(text, word);
+}
+
+static int parse_keys(struct parser *parser, const char *scope)
+{
+	struct exit_snapshot *snap = parser->snap;
+	uint64_t version, tsc_khz, enabled;
+	int status = next_line(parser);
+	size_t i;
+
+	if (status)
+		return status;
+
+	if (!parser->nr_words || strcmp(parser->words[0], "exit_stats"))
+		return damaged(parser, "it does not begin with exit_stats");
+
+	if (!find_u64(parser, "version", UINT64_MAX, &version) || !version)
+		return damaged(parser, "no valid version");
+	if (version > FORMAT_VERSION)
+		return fail(
+			STATUS_ERROR,
+			"%s has format version %llu and this exitstat knows version %d: update exitstat",
+			parser->path, (unsigned long long)version,
+			FORMAT_VERSION);
+
+	for (i = 1; i < parser->nr_words; i++) {
+		if (!strchr(parser->words[i], '=') || *parser->words[i] == '=')
+			return damaged(parser, "a word is not key=value");
+	}
+
+	if (!find_word(parser, "isa", snap->isa))
+		return damaged(parser, "no valid isa");
+	if (!find_u64(parser, "tsc_khz", UINT32_MAX, &tsc_khz))
+		return damaged(parser, "no valid tsc_khz");
+	if (!find_word(parser, "scope", snap->scope))
+		return damaged(parser, "no valid scope");
+	if (strcmp(snap->scope, scope))
+		return damaged(parser, "the scope is not %s", scope);
+	if (!find_u64(parser, "enabled", 1, &enabled))
+		return damaged(parser, "no valid enabled");
+	if (!find_u64(parser, "failed_entries", UINT64_MAX,
+		      &snap->failed_entries))
+		return damaged(parser, "no valid failed_entries");
+	if (!find_u64(parser, "clamped", UINT64_MAX, &snap->clamped))
+		return damaged(parser, "no valid clamped");
+
+	snap->tsc_khz = tsc_khz;
+	snap->enabled = enabled;
+	snap->has_faults = true;
+	return STATUS_OK;
+}
+
+static int find_column(const struct parser *parser, const char *name,
+		       size_t *column)
+{
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < parser->nr_words; i++) {
+		if (strcmp(parser->words[i], name))
+			continue;
+		if (found)
+			return damaged(parser, "two columns %s", name);
+		found = true;
+		*column = i;
+	}
+	return found ? STATUS_OK : damaged(parser, "no column %s", name);
+}
+
+static int parse_columns(struct parser *parser)
+{
+	int status = next_line(parser);
+
+	if (!status)
+		status = find_column(parser, "reason", &parser->reason);
+	if (!status)
+		status = find_column(parser, "name", &parser->name);
+	if (!status)
+		status = find_column(parser, "exits", &parser->exits);
+	if (!status)
+		status = find_column(parser, "handle_cycles",
+				     &parser->handle_cycles);
+	parser->nr_columns = parser->nr_words;
+	return status;
+}
+
+static const char *cell(const struct parser *parser, size_t column)
+{
+	if (column > parser->name)
+		column += parser->nr_words - parser->nr_columns;
+	return parser->words[column];
+}
+
+/* Put the words of the name together again. */
+static bool parse_name(const struct parser *parser, char *name)
+{
+	size_t i, last = parser->name + parser->nr_words - parser->nr_columns;
+	int len = 0;
+
+	for (i = parser->name; i <= last; i++) {
+		const char *word = parser->words[i];
+
+		/* A number is not part of a name but a cell too many. */
+		if (!isalpha((unsigned char)*word))
+			return false;
+		len += snprintf(name + len, EXIT_NAME_SIZE - len, "%s%s",
+				len ? " " : "", word);
+		if (len >= EXIT_NAME_SIZE)
+			return false;
+	}
+	return true;
+}
+
+/* Parse a row, and set *total if it is the last one. */
+static int parse_row(struct parser *parser, bool *total)
+{
+	struct exit_row row = {}, *new;
+	int status = next_line(parser);
+	const char *reason;
+	uint64_t nr;
+
+	if (status)
+		return status;
+
+	if (parser->nr_words < parser->nr_columns)
+		return damaged(parser, "cells are missing");
+	if (!parse_name(parser, row.name))
+		return damaged(parser, "no valid name");
+	if (!parse_u64(cell(parser, parser->exits), UINT64_MAX, &row.exits))
+		return damaged(parser, "no valid exits");
+	if (!parse_u64(cell(parser, parser->handle_cycles), UINT64_MAX,
+		       &row.handle_cycles))
+		return damaged(parser, "no valid handle_cycles");
+
+	reason = cell(parser, parser->reason);
+	if (!strcmp(reason, "-")) {
+		if (!strcmp(row.name, "TOTAL")) {
+			*total = true;
+			parser->total_exits = row.exits;
+			parser->total_handle_cycles = row.handle_cycles;
+			return STATUS_OK;
+		}
+		if (strcmp(row.name, "OTHER"))
+			return damaged(parser, "no reason");
+		row.other = true;
+	} else {
+		if (!parse_u64(reason, UINT32_MAX, &nr))
+			return damaged(parser, "no valid reason");
+		row.reason = nr;
+	}
+
+	new = snapshot_add_row(parser->snap);
+	if (!new)
+		return fail(STATUS_ERROR, "out of memory");
+	*new = row;
+	return STATUS_OK;
+}
+
+int snapshot_parse(struct exit_snapshot *snap, const char *path,
+		   const char *scope, char *text, size_t len)
+{
+	struct parser parser = { .snap = snap, .path = path, .next = text };
+	bool total = false;
+	int status;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		parser.line += !i || text[i - 1] == '\n';
+		if (text[i] != '\n' && (text[i] < ' ' || text[i] > '~'))
+			return damaged(&parser, "byte 0x%02x",
+				       (unsigned char)text[i]);
+	}
+	parser.line = 0;
+
+	status = parse_keys(&parser, scope);
+	if (!status)
+		status = parse_columns(&parser);
+	while (!status && !total)
+		status = parse_row(&parser, &total);
+	if (status)
+		return status;
+
+	if (*parser.next)
+		return damaged(&parser, "TOTAL is not the last row");
+	if (!snapshot_finish(snap))
+		return damaged(&parser, "two rows have the same reason");
+	if (snap->exits != parser.total_exits ||
+	    snap->handle_cycles != parser.total_handle_cycles)
+		return damaged(&parser, "TOTAL is not the sum of the rows");
+	return STATUS_OK;
+}
