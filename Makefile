@@ -2,16 +2,30 @@
 
 B := $(CURDIR)/build
 KVERSION := 6.12
-HOST_PACKAGES := $(shell awk '$$1 == "host" { print $$2 }' packages.txt)
-KREL ?= 6.12.117+deb12-cloud-amd64
+# Asked when it is needed: on a fresh machine apt knows nothing yet.
+KREL ?= $(or $(shell kernel/default-release),$(error no kernel to build for; name one with KREL=))
+EMU ?= bochs
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+HOST_PACKAGES := $(shell awk '$$1 == "host" { print $$2 }' packages.txt)
+PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
 
 help:
-	@echo "make series  write the complete patch series to build/series/$(KVERSION)"
-	@echo "make modules build kvm.ko, kvm-intel.ko and kvm-amd.ko for Debian's kernel"
-	@echo "             \$$(KREL), here $(KREL), to build/modules/\$$(KREL)"
-	@echo "make check   run the tests (installs Debian packages, named first)"
-	@echo "make clean   remove build/"
+	@echo "make demo          boot a machine with VMX, a guest in it, and look at the guest's exits"
+	@echo "make check         run all tests, on emulated machines too"
+	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
+	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
+	@echo "make modules       build kvm.ko, kvm-intel.ko and kvm-amd.ko, to build/modules/\$$KREL/"
+	@echo "make series        write the complete patch series, to build/series/$(KVERSION)/"
+	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
+	@echo "make lab           build the emulated machine's images, below build/lab/"
+	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
+	@echo "make clean         remove build/"
+	@echo
+	@echo "KREL=RELEASE  a Debian 6.12 kernel; by default the newest for clouds"
+	@echo "EMU=bochs     emulator of the machine: bochs (VMX), qemu (SVM, slow CPU emulation)"
+	@echo "              or kvm (what this machine offers; needs nested virtualization)"
+	@echo
+	@echo "What is missing on this machine is installed from Debian, and named first."
 
 packages:
 	@missing=$$(for p in $(HOST_PACKAGES); do \
@@ -19,23 +33,57 @@ packages:
 			grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		echo "Installing Debian packages:" $$missing; \
-		$(SUDO) apt-get update -q && \
-		$(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+		{ $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -q --no-install-recommends $$missing; \
+		} >$(B)/apt.log 2>&1 || { tail -5 $(B)/apt.log; \
+		echo "Cannot install them: check the network and $(B)/apt.log" >&2; exit 1; }; \
 	fi
 
+$(B):
+	@mkdir -p $@
+
+packages: | $(B)
+
 series:
-	kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
+	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
+
+apply: series
+	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KVERSION) with KERNEL_SRC=/path" >&2; exit 1; }
+	git -C "$(KERNEL_SRC)" am $(B)/series/$(KVERSION)/*.patch
 
 source: packages
-	kernel/fetch-source $(B)/linux-$(KVERSION)
+	@kernel/fetch-source $(KREL) $(B)/linux-$(KVERSION)
 
 modules: series source
-	kernel/build-modules $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/modules
+	@kernel/build-modules $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/modules
 
-check: modules
-	KREL=$(KREL) /usr/bin/python3 -m pytest -p no:cacheprovider tests
+check-series: series source
+	@kernel/build-modules --each-patch $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/check-series
+
+tools: packages
+	@$(MAKE) -s -C tools/exitstat O=$(B)
+
+test-programs: packages
+	@$(MAKE) -s -C tests/vmm O=$(B)
+
+lab: modules tools test-programs
+	@$(PYTHON) tests/lab/images.py $(KREL)
+
+demo: | $(B)
+	@bash -o pipefail -c '$(MAKE) -s --no-print-directory run-demo 2>&1 | tee -i $(B)/demo.log'
+
+run-demo: lab
+	@$(PYTHON) tests/demo.py $(EMU) $(KREL)
+
+check: lab
+	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
+
+install: tools
+	@$(MAKE) -s -C tools/exitstat O=$(B) install
 
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages series source modules check clean
+.PHONY: help packages series apply source modules check-series tools test-programs lab demo \
+	run-demo check install clean

@@ -1,0 +1,289 @@
+"""Builds what a machine boots from, below build/lab.
+
+    root.img     Debian packages of packages.txt's section "image", unpacked, and the kernel's
+                 modules; rebuilt only when Debian's packages change
+    payload.img  what is ours: KVM's modules, exitstat, the tests' programs, the guest's
+                 initramfs; laid over root.img by the machine's initramfs
+    initrd       finds the two disks and starts /sbin/lab-init
+
+No package script runs and nothing is installed: packages are only unpacked.
+"""
+import contextlib
+import fcntl
+import hashlib
+import lzma
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = TOP / "build"
+LAB = BUILD / "lab"
+HERE = pathlib.Path(__file__).resolve().parent
+# Bochs wants whole cylinders of 16 heads and 63 sectors.
+CYLINDER = 16 * 63 * 512
+# In the order in which they can be loaded.
+BOOT_MODULES = ("scsi_common", "scsi_mod", "libata", "ata_piix", "sd_mod", "squashfs", "overlay")
+DISK_MARGIN = 200 << 20
+
+
+class BuildError(Exception):
+    """One sentence that says what is missing."""
+
+
+@contextlib.contextmanager
+def step(what):
+    print(f"{what} ...", end=" ", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - start:.0f} s", flush=True)
+
+
+def run(*args, **kwargs):
+    """Run a program quietly; when it fails say which and show its last lines."""
+    done = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, **kwargs)
+    if done.returncode:
+        lines = "\n".join(done.stdout.splitlines()[-10:])
+        raise BuildError(f"{args[0]} failed with status {done.returncode}:\n{lines}")
+    return done.stdout
+
+
+def packages(section):
+    words = [line.split() for line in (TOP / "packages.txt").read_text().splitlines()]
+    return [w[1] for w in words if w and w[0] == section]
+
+
+def digest(*paths):
+    """Changes when the content of a file, or of a tree's file, changes."""
+    sha = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                sha.update(f"{file.relative_to(TOP)}\0{file.stat().st_mode}\0".encode())
+                sha.update(file.read_bytes())
+    return sha.hexdigest()
+
+
+def up_to_date(target, stamp):
+    file = target.with_name(target.name + ".inputs")
+    return target.exists() and file.exists() and file.read_text() == stamp
+
+
+def put(target, stamp, source):
+    """Move a finished file to its place: an interrupted run leaves no half image."""
+    file = target.with_name(target.name + ".inputs")
+    file.unlink(missing_ok=True)
+    source.replace(target)
+    file.write_text(stamp)
+
+
+@contextlib.contextmanager
+def work_dir(name):
+    path = LAB / f"{name}.tmp"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    yield path
+    shutil.rmtree(path)
+
+
+def apt(*args, archives="archives"):
+    """apt-get as if on a machine on which nothing is installed."""
+    state = LAB / "apt"
+    (state / archives / "partial").mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    try:
+        return run("apt-get", "-q", "-y", "-o", f"Dir::State::status={state}/status",
+                   "-o", f"Dir::Cache::archives={state}/{archives}",
+                   "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
+                   "--no-install-recommends", *args)
+    except BuildError as err:
+        raise BuildError(f"{err}\nCannot get the machine's Debian packages: check the network, "
+                         "then run apt-get update and try again.") from None
+
+
+def need_space(size):
+    free = shutil.disk_usage(LAB).free
+    if free < size + DISK_MARGIN:
+        raise BuildError(f"{LAB} has {free >> 20} MB free, {(size + DISK_MARGIN) >> 20} MB are "
+                         "needed: free some space and run the same command again.")
+
+
+def squashfs(tree, target):
+    # Not compressed: an emulated CPU reads faster than it decompresses.
+    run("mksquashfs", tree, target, "-quiet", "-no-progress", "-noappend", "-all-root",
+        "-noI", "-noD", "-noF", "-noX")
+    size = target.stat().st_size
+    os.truncate(target, -(-size // CYLINDER) * CYLINDER)
+
+
+def cpio(tree, target):
+    names = sorted(str(p.relative_to(tree)) for p in tree.rglob("*"))
+    with open(target, "wb") as out:
+        subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=tree, stdout=out,
+                       input="\n".join(names).encode(), check=True)
+
+
+def kernel_dir(krel):
+    return LAB / "kernel" / krel
+
+
+def kernel(krel):
+    """Unpack Debian's kernel image package: boot/vmlinuz-* and lib/modules."""
+    target = kernel_dir(krel)
+    if target.exists():
+        return
+    with step(f"Downloading the kernel image {krel}"), work_dir("kernel") as tmp:
+        need_space(100 << 20)
+        try:
+            run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
+                f"linux-image-{krel}", cwd=tmp)
+        except BuildError as err:
+            raise BuildError(f"{err}\nCannot download linux-image-{krel}: check the network, run "
+                             "apt-get update, and see that Debian has this release.") from None
+        for deb in tmp.glob("*.deb"):
+            run("dpkg", "-x", deb, tmp / "tree")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (tmp / "tree").replace(target)
+
+
+def root(krel):
+    kernel(krel)
+    # With no archives at hand, or apt would leave out what it has.
+    plan = apt("--print-uris", "install", *packages("image"), archives="empty")
+    uris = [line.split() for line in plan.splitlines() if line.startswith("'")]
+    stamp = "\n".join(sorted(u[1] for u in uris) + [krel, digest(HERE / "images.py")])
+    target = LAB / "root.img"
+    if up_to_date(target, stamp):
+        return
+    with step(f"Downloading {len(uris)} Debian packages for the machine's root image, "
+              f"{sum(int(u[2]) for u in uris) >> 20} MB"):
+        need_space(1 << 30)
+        apt("--download-only", "install", *packages("image"))
+    with step("Building the root image"), work_dir("root") as tmp:
+        tree = tmp / "tree"
+        for name in sorted(u[1] for u in uris):
+            run("dpkg", "-x", LAB / "apt/archives" / name, tree)
+        for junk in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info",
+                     "usr/share/iso-codes", "usr/share/xml", "usr/share/zoneinfo", "boot"):
+            shutil.rmtree(tree / junk, ignore_errors=True)
+        shutil.copytree(kernel_dir(krel) / "lib/modules", tree / "lib/modules", symlinks=True)
+        for name in ("proc", "sys", "dev", "run", "tmp", "boot", "root"):
+            (tree / name).mkdir(exist_ok=True)
+        (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n"
+                                         "nobody:x:65534:65534:nobody:/:/bin/sh\n")
+        (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+        squashfs(tree, tmp / "img")
+        put(target, stamp, tmp / "img")
+
+
+def busybox(tree):
+    (tree / "bin").mkdir()
+    shutil.copy2("/bin/busybox", tree / "bin")
+    (tree / "bin/sh").symlink_to("busybox")
+
+
+def initrd(krel):
+    target = LAB / "initrd"
+    stamp = krel + digest(HERE)
+    if up_to_date(target, stamp):
+        return
+    with step("Building the initramfs"), work_dir("initrd") as tmp:
+        tree = tmp / "tree"
+        (tree / "modules").mkdir(parents=True)
+        busybox(tree)
+        files = {p.name.split(".")[0]: p
+                 for p in (kernel_dir(krel) / "lib/modules").rglob("*.ko*")}
+        for i, name in enumerate(BOOT_MODULES):
+            module = tree / "modules" / f"{i}-{name}.ko"
+            packed = files[name].read_bytes()
+            module.write_bytes(lzma.decompress(packed) if files[name].suffix == ".xz" else packed)
+            # Debug information and BTF cost an emulated CPU seconds.
+            run("strip", "-g", module)
+        shutil.copy2(HERE / "initramfs-init", tree / "init")
+        cpio(tree, tmp / "img")
+        put(target, stamp, tmp / "img")
+
+
+def guest_initrd(target):
+    """The guest's: busybox, Debian's cpuid, and the static exitstat."""
+    with work_dir("guest") as tmp:
+        tree = tmp / "tree"
+        tree.mkdir()
+        busybox(tree)
+        shutil.copy2("/usr/bin/cpuid", tree / "bin/cpuid.real")
+        libs = run("ldd", "/usr/bin/cpuid").split()
+        for lib in (pathlib.Path(w) for w in libs if w.startswith("/")):
+            (tree / lib.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
+            shutil.copy2(lib, tree / lib.relative_to("/"))
+        (tree / "bin/cpuid.real").rename(tree / "bin/cpuid")
+        shutil.copy2(BUILD / "exitstat-static", tree / "bin/exitstat")
+        shutil.copy2(HERE / "guest-init", tree / "init")
+        cpio(tree, target)
+
+
+def payload(krel):
+    modules = BUILD / "modules" / krel
+    programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
+    target = LAB / "payload.img"
+    stamp = krel + digest(HERE, modules, *programs)
+    if up_to_date(target, stamp):
+        return
+    with step("Building the payload image"), work_dir("payload") as tmp:
+        need_space(100 << 20)
+        tree, staging = tmp / "tree", tmp / "staging"
+        shutil.copytree(kernel_dir(krel) / "lib/modules", staging / "lib/modules", symlinks=True)
+        shutil.copytree(modules, staging / "lib/modules" / krel / "updates")
+        run("/sbin/depmod", "-b", staging, krel)
+        lib = tree / "lib/modules" / krel
+        lib.mkdir(parents=True)
+        for file in (staging / "lib/modules" / krel).glob("modules.*"):
+            shutil.copy2(file, lib)
+        shutil.copytree(modules, lib / "updates")
+        shutil.rmtree(staging)
+        for name in ("usr/bin", "sbin", "boot"):
+            (tree / name).mkdir(parents=True)
+        shutil.copy2(BUILD / "exitstat", tree / "usr/bin")
+        for program in programs[2:]:
+            shutil.copy2(program, tree / "usr/bin")
+        shutil.copy2(HERE / "lab-init", tree / "sbin")
+        shutil.copy2(HERE / "start-guest", tree / "usr/bin")
+        shutil.copy2(kernel_dir(krel) / f"boot/vmlinuz-{krel}", tree / "boot/vmlinuz")
+        guest_initrd(tree / "boot/guest-initrd")
+        squashfs(tree, tmp / "img")
+        put(target, stamp, tmp / "img")
+
+
+def build(krel):
+    LAB.mkdir(parents=True, exist_ok=True)
+    # The lock goes with the process, so none is ever stale.
+    with open(LAB / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root(krel)
+        initrd(krel)
+        payload(krel)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: images.py KERNEL_RELEASE")
+    try:
+        build(sys.argv[1])
+    except BuildError as err:
+        sys.exit(f"lab: {err}")
+    except OSError as err:
+        sys.exit(f"lab: {err}; free some space or check permissions, and run it again")
+    except KeyboardInterrupt:
+        sys.exit("lab: interrupted; the next run goes on from here")
+
+
+if __name__ == "__main__":
+    main()

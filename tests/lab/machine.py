@@ -1,0 +1,297 @@
+"""A machine with VMX or SVM, emulated, that a test boots, commands and shuts down.
+
+The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), or kvm
+(what the CPU offers; needs nested virtualization).
+"""
+import itertools
+import os
+import pathlib
+import re
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from . import images
+
+EMULATORS = ("bochs", "qemu", "kvm")
+# Emulated machines are slow, and yours may be slower.
+TIME_FACTOR = float(os.environ.get("LAB_TIME_FACTOR", "1"))
+TROUBLE = re.compile(
+    rb"Kernel panic - not syncing|-{12}\[ cut here|BUG: |Oops: |general protection fault|"
+    rb"WARNING: CPU|soft lockup|self-detected stall|detected stalls|lab: cannot|"
+    rb"end Kernel panic|Out of memory: Killed")
+BOCHSRC = """\
+cpu: model=corei7_haswell_4770, count=1, ips=100000000
+memory: guest=1024, host=1024
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+display_library: rfb, options="timeout=0"
+plugin_ctrl: speaker=0
+speaker: enabled=0
+sound: driver=default, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, path=root.img, mode=flat
+ata0-slave: type=disk, path=payload.img, mode=flat
+ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
+ata1-master: type=cdrom, path=boot.iso, status=inserted
+boot: cdrom
+clock: sync=none
+log: bochs.log
+panic: action=fatal
+"""
+CMDLINE = "console=ttyS0 tsc=reliable quiet mitigations=off"
+
+
+class LostMachine(Exception):
+    """The machine crashed, warned, or does not answer; says what it said last."""
+
+
+class CommandFailed(Exception):
+    """A command that should have succeeded did not."""
+
+
+class Console:
+    """A serial line with a shell on it."""
+
+    def __init__(self, machine, name, connection, log):
+        self.machine = machine
+        self.name = name
+        self.connection = connection
+        self.log = open(log, "ab", buffering=0)
+        self.text = b""
+        self.checked = 0
+        self.numbers = itertools.count()
+        self.lost = False
+
+    def fileno(self):
+        return self.connection.fileno()
+
+    def receive(self):
+        try:
+            data = self.connection.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        self.lost = not data
+        self.log.write(data)
+        self.text += data.replace(b"\r", b"")
+        # A line may come in pieces, so look again at the end of what is known.
+        trouble = TROUBLE.search(self.text, max(0, self.checked - 100))
+        self.checked = len(self.text)
+        if trouble:
+            self.machine.settle()
+            self.machine.fail(f"{self.name} said '{trouble[0].decode()}'")
+
+    def last_lines(self):
+        return "\n".join(self.text.decode(errors="replace").splitlines()[-25:])
+
+    def wait_for(self, pattern, timeout):
+        """Wait for a pattern, and return the match and the text before it."""
+        deadline = time.monotonic() + timeout * TIME_FACTOR
+        while True:
+            match = re.search(pattern, self.text)
+            if match:
+                before = self.text[:match.start()]
+                self.text = self.text[match.end():]
+                self.checked = 0
+                return match, before.decode(errors="replace")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.machine.fail(f"{self.name}: no '{pattern.decode()}' in {timeout} s")
+            self.machine.poll(min(left, 1))
+
+    def run(self, command, timeout=60):
+        """Run a shell command; return its output, stderr included, and its exit status."""
+        mark = f"end-{next(self.numbers)}"
+        # The mark is sent in two pieces, so that it is found in the answer alone.
+        self.send(f"{{\n{command}\n}} </dev/null 2>&1; echo \"@@\"{mark}:$?:\n")
+        match, output = self.wait_for(f"@@{mark}:(\\d+):\n".encode(), timeout)
+        return output, int(match[1])
+
+    def check(self, command, timeout=60):
+        """Run a shell command that must succeed; return its output."""
+        output, status = self.run(command, timeout)
+        if status:
+            raise CommandFailed(f"'{command}' ended with status {status}:\n{output}")
+        return output
+
+    def send(self, text):
+        for line in text.splitlines():
+            if len(line) > 4000:
+                raise ValueError("a serial line takes no more than 4095 characters a line")
+        self.connection.sendall(text.encode())
+
+    def close(self):
+        self.connection.close()
+        self.log.close()
+
+
+class Machine:
+    """Use as a context manager: the emulator ends with the block.
+
+    machine.console  the kernel's console, ttyS0
+    machine.run()    a shell command, on ttyS1
+    machine.guest()  boots a real guest, wired to ttyS2 or ttyS3
+    """
+
+    LINES = ("console", "shell", "guest2", "guest3")
+
+    def __init__(self, emulator, krel, run_dir, cmdline=""):
+        if emulator not in EMULATORS:
+            raise ValueError(f"EMU={emulator}: use one of {', '.join(EMULATORS)}")
+        self.emulator = emulator
+        self.krel = krel
+        self.dir = pathlib.Path(run_dir)
+        self.cmdline = f"{CMDLINE} {cmdline}".strip()
+        self.process = None
+        self.lines = []
+        self.console = self.shell = None
+
+    def __enter__(self):
+        try:
+            self.boot()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.shutdown()
+        self.kill()
+
+    def boot(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.mkdir(parents=True)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(60 * TIME_FACTOR)
+            prepare = self.bochs if self.emulator == "bochs" else self.qemu
+            command = prepare(server.getsockname()[1])
+            (self.dir / "command").write_text(shlex.join(command) + "\n")
+            with open(self.dir / "emulator.log", "wb") as log:
+                # setpriv: the emulator does not outlive this process, whatever kills it.
+                self.process = subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", *command], cwd=self.dir, stdout=log,
+                    stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            for name in self.LINES:
+                try:
+                    connection = server.accept()[0]
+                except TimeoutError:
+                    self.fail("the emulator did not start")
+                self.lines.append(Console(self, name, connection, self.dir / f"{name}.log"))
+        self.console, self.shell = self.lines[:2]
+        self.console.wait_for(b"lab: ready\n", 300)
+
+    def bochs(self, port):
+        # Bochs locks an image by a file beside it, and a killed Bochs leaves that behind.
+        for image in "root.img", "payload.img":
+            (self.dir / image).symlink_to(images.LAB / image)
+        rc = BOCHSRC
+        for i in range(1, len(self.LINES) + 1):
+            rc += f"com{i}: enabled=1, mode=socket-client, dev=127.0.0.1:{port}\n"
+        (self.dir / "bochsrc").write_text(rc)
+        (self.dir / "debugger").write_text("c\n")
+        self.iso()
+        return ["bochs", "-q", "-f", "bochsrc", "-rc", "debugger"]
+
+    def iso(self):
+        boot = self.dir / "iso/boot"
+        (boot / "grub").mkdir(parents=True)
+        shutil.copy2(self.vmlinuz(), boot / "vmlinuz")
+        shutil.copy2(images.LAB / "initrd", boot / "initrd")
+        (boot / "grub/grub.cfg").write_text(
+            f"linux /boot/vmlinuz {self.cmdline}\ninitrd /boot/initrd\nboot\n")
+        images.run("grub-mkrescue", "-d", "/usr/lib/grub/i386-pc", "-o", self.dir / "boot.iso",
+                   self.dir / "iso")
+        shutil.rmtree(self.dir / "iso")
+
+    def vmlinuz(self):
+        return images.kernel_dir(self.krel) / f"boot/vmlinuz-{self.krel}"
+
+    def qemu(self, port):
+        if self.emulator == "kvm":
+            cpu = ["-accel", "kvm", "-cpu", "host"]
+        else:
+            cpu = ["-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt"]
+        command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", "2", "-m", "1024", "-nodefaults",
+                   "-no-user-config", "-display", "none", "-no-reboot",
+                   "-kernel", str(self.vmlinuz()), "-initrd", str(images.LAB / "initrd"),
+                   "-append", self.cmdline]
+        for i, image in enumerate(("root.img", "payload.img")):
+            command += ["-drive", f"file={images.LAB / image},format=raw,if=ide,index={i},"
+                        "snapshot=on"]
+        for name in self.LINES:
+            command += ["-chardev", f"socket,id={name},host=127.0.0.1,port={port}",
+                        "-serial", f"chardev:{name}"]
+        return command
+
+    def poll(self, timeout):
+        """Take in what the machine says for at most timeout seconds, or until it says something."""
+        live = [line for line in self.lines if not line.lost]
+        ready = select.select(live, [], [], timeout)[0] if live else []
+        for line in ready:
+            line.receive()
+        if self.process.poll() is not None and not ready:
+            self.fail(f"the emulator ended with status {self.process.returncode}")
+
+    def settle(self):
+        """Let a crashing machine finish its sentence."""
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            for line in select.select(self.lines, [], [], 0.5)[0]:
+                data = line.connection.recv(65536)
+                line.log.write(data)
+                line.text += data.replace(b"\r", b"")
+                if not data:
+                    return
+
+    def fail(self, why):
+        said = "\n".join(f"--- {line.name}\n{line.last_lines()}" for line in self.lines)
+        log = self.dir / "emulator.log"
+        emulator = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        self.kill()
+        raise LostMachine(f"{why}; logs are in {self.dir}\n{said}\n--- emulator\n{emulator}")
+
+    def run(self, command, timeout=60):
+        return self.shell.run(command, timeout)
+
+    def check(self, command, timeout=60):
+        return self.shell.check(command, timeout)
+
+    def guest(self, line=2, options="", timeout=240):
+        """Boot a guest under the machine's QEMU and KVM; return its console."""
+        console = self.lines[line]
+        console.text, console.checked = b"", 0
+        self.check(f"start-guest /dev/ttyS{line} {options}")
+        console.wait_for(b"guest: ready\n", timeout)
+        return console
+
+    def stop_guest(self, line=2, sig="TERM"):
+        self.check(f"pid=$(cat /run/guest-ttyS{line}.pid); kill -{sig} $pid; wait $pid 2>/dev/null;"
+                   f" rm -f /run/guest-ttyS{line}.pid")
+
+    def shutdown(self):
+        # A console in flight would be lost with the machine.
+        self.shell.send("sync; sleep 1; busybox poweroff -f\n")
+        deadline = time.monotonic() + 60 * TIME_FACTOR
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.poll(1)
+            except LostMachine:
+                if self.process.returncode is None:
+                    raise
+        if self.process.poll() is None:
+            self.fail("the machine did not power off")
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        for line in self.lines:
+            line.close()
+        self.lines = []
+        for big in "boot.iso", "root.img", "payload.img", "root.img.lock", "payload.img.lock":
+            (self.dir / big).unlink(missing_ok=True)
