@@ -19,7 +19,10 @@ def git(*args, cwd):
 def test_git_am_takes_the_series(tmp_path):
     assert PATCHES
     tree = tmp_path / "linux"
-    shutil.copytree(SOURCE, tree)
+    for name in "arch/x86/kvm", "virt/kvm", "arch/x86/include", "Documentation/virt/kvm":
+        shutil.copytree(SOURCE / name, tree / name)
+    (tree / "include/linux").mkdir(parents=True)
+    shutil.copy2(SOURCE / "include/linux/kvm_host.h", tree / "include/linux")
     git("init", "-q", cwd=tree)
     git("add", "-A", cwd=tree)
     git("commit", "-q", "-m", "base", cwd=tree)

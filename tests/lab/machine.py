@@ -267,11 +267,14 @@ class Machine:
         console.text, console.checked = b"", 0
         self.check(f"start-guest /dev/ttyS{line} {options}")
         console.wait_for(b"guest: ready\n", timeout)
+        # Its shell greets, and would prompt.
+        console.send("PS1= PS2=\n")
+        console.run(":")
         return console
 
     def stop_guest(self, line=2, sig="TERM"):
-        self.check(f"pid=$(cat /run/guest-ttyS{line}.pid); kill -{sig} $pid; wait $pid 2>/dev/null;"
-                   f" rm -f /run/guest-ttyS{line}.pid")
+        self.check(f"pid=$(cat /run/guest-ttyS{line}.pid); kill -{sig} $pid; "
+                   "while [ -e /proc/$pid ]; do sleep 0.1; done")
 
     def shutdown(self):
         # A console in flight would be lost with the machine.

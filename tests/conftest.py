@@ -1,0 +1,73 @@
+"""The emulated machine that tests share: one boot serves many.
+
+A test that needs it takes `machine`; if a test loses it, the next one gets a new
+boot.  What the machine said during a test is kept in build/lab/logs/<test>/.
+"""
+import os
+import re
+import shutil
+
+import pytest
+
+from lab import images
+from lab.machine import Machine
+
+KREL = os.environ["KREL"]
+EMU = os.environ.get("EMU", "bochs")
+LOGS = images.LAB / "logs"
+_machines = {}
+
+
+def running(emulator):
+    machine = _machines.get(emulator)
+    if machine is None or machine.process is None or machine.process.poll() is not None:
+        machine = _machines[emulator] = Machine(emulator, KREL, LOGS / emulator)
+        machine.__enter__()
+        vendor = "kvm_amd" if "svm" in machine.check("cat /proc/cpuinfo").split() else "kvm_intel"
+        machine.check(f"modprobe {vendor}")
+        machine.isa = {"kvm_amd": "svm", "kvm_intel": "vmx"}[vendor]
+    return machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def power_off():
+    yield
+    for machine in _machines.values():
+        if machine.process and machine.process.poll() is None:
+            machine.shutdown()
+        machine.kill()
+
+
+def logged(machine, request):
+    """Copy what the machine said during one test."""
+    files = sorted(machine.dir.glob("*.log"))
+    before = {file: file.stat().st_size for file in files}
+    yield machine
+    target = LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in files:
+        if file.exists():
+            with open(file, "rb") as log:
+                log.seek(before[file])
+                (target / file.name).write_bytes(log.read())
+
+
+@pytest.fixture
+def machine(request):
+    """The machine that EMU names, with our modules loaded."""
+    yield from logged(running(EMU), request)
+
+
+@pytest.fixture
+def vmx(machine):
+    """The same, where it has VMX, of which the hooks are."""
+    if machine.isa != "vmx":
+        pytest.skip("exit accounting covers VMX so far")
+    yield machine
+
+
+@pytest.fixture
+def svm(request):
+    """QEMU's machine, without hooks so far."""
+    yield from logged(running("qemu"), request)
