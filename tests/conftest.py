@@ -3,6 +3,7 @@
 A test that needs it takes `machine`; if a test loses it, the next one gets a new
 boot.  What the machine said during a test is kept in build/lab/logs/<test>/.
 """
+import contextlib
 import os
 import re
 import shutil
@@ -20,9 +21,9 @@ _machines = {}
 
 def running(emulator):
     machine = _machines.get(emulator)
-    if machine is None or machine.process is None or machine.process.poll() is not None:
+    if machine is None or not machine.alive():
         machine = _machines[emulator] = Machine(emulator, KREL, LOGS / emulator)
-        machine.__enter__()
+        machine.boot()
         vendor = "kvm_amd" if "svm" in machine.check("cat /proc/cpuinfo").split() else "kvm_intel"
         machine.check(f"modprobe {vendor}")
         machine.isa = {"kvm_amd": "svm", "kvm_intel": "vmx"}[vendor]
@@ -32,10 +33,9 @@ def running(emulator):
 @pytest.fixture(scope="session", autouse=True)
 def power_off():
     yield
-    for machine in _machines.values():
-        if machine.process and machine.process.poll() is None:
-            machine.shutdown()
-        machine.kill()
+    with contextlib.ExitStack() as stack:
+        for machine in _machines.values():
+            stack.enter_context(machine)
 
 
 def logged(machine, request):

@@ -130,7 +130,7 @@ class Console:
 
 
 class Machine:
-    """Use as a context manager: the emulator ends with the block.
+    """Use as a context manager, and boot() it: the emulator ends with the block.
 
     machine.console  the kernel's console, ttyS0
     machine.run()    a shell command, on ttyS1
@@ -151,17 +151,17 @@ class Machine:
         self.console = self.shell = None
 
     def __enter__(self):
-        try:
-            self.boot()
-        except BaseException:
-            self.kill()
-            raise
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
-            self.shutdown()
-        self.kill()
+        try:
+            if kind is None and self.alive():
+                self.shutdown()
+        finally:
+            self.kill()
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
 
     def boot(self):
         shutil.rmtree(self.dir, ignore_errors=True)
