@@ -1,0 +1,68 @@
+"""make demo's program: it ends well, and when interrupted it leaves nothing behind."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+KREL = os.environ["KREL"]
+EMU = os.environ.get("EMU", "bochs")
+
+
+def emulators():
+    """Process IDs of the emulators that the demo started."""
+    found = []
+    for proc in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(proc / "cwd") == str(TOP / "build/lab/logs/demo"):
+                found.append(int(proc.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_demo():
+    run = subprocess.run([sys.executable, TOP / "tests/demo.py", EMU, KREL], text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False)
+    assert run.returncode == 0, run.stdout
+    last = "Guest and host agree." if "eax=" in run.stdout else "Done: the modules load"
+    assert last in run.stdout.splitlines()[-2]
+    assert not emulators()
+
+
+def test_interrupted_demo_leaves_nothing():
+    demo = subprocess.Popen([sys.executable, TOP / "tests/demo.py", EMU, KREL], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 60
+    while not emulators() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert emulators()
+    demo.send_signal(signal.SIGINT)
+    output = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 1
+    assert output.splitlines()[-1].startswith("demo: interrupted"), output
+    assert not emulators()
+
+
+def test_killed_demo_leaves_no_emulator():
+    demo = subprocess.Popen([sys.executable, TOP / "tests/demo.py", EMU, KREL],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not emulators() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert emulators()
+    demo.kill()
+    demo.wait()
+    deadline = time.monotonic() + 20
+    while emulators() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not emulators()
+
+
+def test_unknown_emulator_is_a_sentence():
+    run = subprocess.run([sys.executable, TOP / "tests/demo.py", "banana", KREL], text=True,
+                         capture_output=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == "demo: EMU=banana: use one of bochs, qemu, kvm\n"
