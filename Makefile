@@ -64,8 +64,9 @@ check-series: series source
 tools: packages
 	@$(MAKE) -s -C tools/exitstat O=$(B)
 
-test-programs: packages
+test-programs: source
 	@$(MAKE) -s -C tests/vmm O=$(B)
+	@tests/selftests-build $(B)/linux-$(KVERSION) $(B)/selftests
 
 lab: modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)

@@ -6,6 +6,10 @@ import pytest
 from vm import CPUID, DEBUGFS, HLT, PARAMETERS, Paused, Stats, minivmm, stats
 
 
+# Results on stock modules, to compare with.
+_selftests = {}
+
+
 def cpuid_tool(guest, leaf, index=0):
     """Debian's cpuid, one leaf: eax, ebx, ecx, edx."""
     output = guest.check(f"cpuid -1 -r -l {leaf:#x} -s {index}")
@@ -103,21 +107,49 @@ def test_wrong_values_are_refused(vmx, name, value, says):
     assert minivmm(vmx, "cpuid:1")
 
 
-def test_stock_modules_are_told_apart(vmx):
+@pytest.fixture
+def stock(vmx):
+    """The machine with Debian's own modules, for one test."""
+    directory = "/lib/modules/$(uname -r)/kernel/arch/x86/kvm"
+    vmx.check(f"modprobe -r kvm_intel kvm && insmod {directory}/kvm.ko.xz && "
+              f"insmod {directory}/kvm-intel.ko.xz", 180)
+    yield vmx
+    reload(vmx)
+
+
+def test_stock_modules_are_told_apart(stock):
     """Debian's own modules: the tool says so, on the host and in a guest, with status 77."""
-    directory = "/lib/modules/$(uname -r)/kernel"
-    vmx.check(f"modprobe -r kvm_intel kvm && insmod {directory}/arch/x86/kvm/kvm.ko.xz && "
-              f"insmod {directory}/arch/x86/kvm/kvm-intel.ko.xz", 180)
-    try:
-        assert vmx.run(f"test -e {DEBUGFS}/exit_stats")[1] == 1
-        output, status = vmx.run("exitstat")
-        assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1
-        guest = vmx.guest()
-        output, status = guest.run("exitstat guest")
-        vmx.stop_guest()
-        assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1, output
-    finally:
-        reload(vmx)
+    assert stock.run(f"test -e {DEBUGFS}/exit_stats")[1] == 1
+    output, status = stock.run("exitstat")
+    assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1
+    guest = stock.guest()
+    output, status = guest.run("exitstat guest")
+    stock.stop_guest()
+    assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1, output
+
+
+def selftests(machine):
+    """{KVM selftest: (exit status, number of subtests passed)}"""
+    names = machine.check("ls /usr/lib/kvm-selftests").split()
+    assert {"kvm_binary_stats_test", "cpuid_test", "vmx_msrs_test"} <= set(names)
+    done = {}
+    for name in names:
+        output, status = machine.run(f"cd /tmp; timeout 120 /usr/lib/kvm-selftests/{name}", 200)
+        done[name] = (status, len(re.findall(r"^ok ", output, re.M)))
+        print(name, status, output[-300:])
+    return done
+
+
+def test_the_kernels_selftests_on_stock(stock):
+    _selftests["stock"] = selftests(stock)
+
+
+def test_the_kernels_selftests_pass_as_on_stock(vmx):
+    if "stock" not in _selftests:
+        pytest.skip("nothing to compare with: run the test on stock modules before")
+    patched = selftests(vmx)
+    assert patched == _selftests["stock"]
+    assert patched["kvm_binary_stats_test"][0] == patched["cpuid_test"][0] == 0
 
 
 def test_svm_machine_boots_and_runs_a_guest(svm):

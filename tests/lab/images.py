@@ -233,8 +233,9 @@ def guest_initrd(target):
 def payload(krel):
     modules = BUILD / "modules" / krel
     programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
+    selftests = BUILD / "selftests/bin"
     target = LAB / "payload.img"
-    stamp = krel + digest(HERE, modules, *programs)
+    stamp = krel + digest(HERE, modules, selftests, *programs)
     if up_to_date(target, stamp):
         return
     with step("Building the payload image"), work_dir("payload") as tmp:
@@ -254,6 +255,7 @@ def payload(krel):
         shutil.copy2(BUILD / "exitstat", tree / "usr/bin")
         for program in programs[2:]:
             shutil.copy2(program, tree / "usr/bin")
+        shutil.copytree(selftests, tree / "usr/lib/kvm-selftests")
         shutil.copy2(HERE / "lab-init", tree / "sbin")
         shutil.copy2(HERE / "start-guest", tree / "usr/bin")
         shutil.copy2(kernel_dir(krel) / f"boot/vmlinuz-{krel}", tree / "boot/vmlinuz")
