@@ -114,7 +114,8 @@ def stock(vmx):
     vmx.check(f"modprobe -r kvm_intel kvm && insmod {directory}/kvm.ko.xz && "
               f"insmod {directory}/kvm-intel.ko.xz", 180)
     yield vmx
-    reload(vmx)
+    if vmx.alive():
+        reload(vmx)
 
 
 def test_stock_modules_are_told_apart(stock):
@@ -131,6 +132,8 @@ def test_stock_modules_are_told_apart(stock):
 def selftests(machine):
     """{KVM selftest: (exit status, number of subtests passed)}"""
     names = machine.check("ls /usr/lib/kvm-selftests").split()
+    # With stock modules too, Bochs jumps 20 s ahead in it and the kernel reports a stall.
+    names.remove("vmx_preemption_timer_test")
     assert {"kvm_binary_stats_test", "cpuid_test", "vmx_msrs_test"} <= set(names)
     done = {}
     for name in names:
