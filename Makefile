@@ -45,7 +45,7 @@ $(B):
 
 packages: | $(B)
 
-series:
+series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
 
 apply: series
