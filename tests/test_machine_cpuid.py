@@ -3,10 +3,9 @@ import struct
 
 import pytest
 from vm import (CPUID, EPT_MISCONFIG, IO, LEAF_ALL_CYCLES, LEAF_ALL_EXITS, LEAF_CYCLES, LEAF_EXITS,
-                LEAF_INFO, LEAF_SIGNATURE, PARAMETERS, UNDEFINED, Paused, leaf, minivmm, registers,
-                stats)
+                LEAF_INFO, LEAF_SIGNATURE, LEAVES, PARAMETERS, UNDEFINED, Paused, leaf, minivmm,
+                registers, stats)
 
-LEAVES = (LEAF_SIGNATURE, LEAF_INFO, LEAF_CYCLES, LEAF_EXITS, LEAF_ALL_CYCLES, LEAF_ALL_EXITS)
 MAX = 0xFFFFFFFF
 
 

@@ -3,16 +3,17 @@ import json
 import re
 
 import pytest
-from vm import CPUID, DEBUGFS, HLT, PARAMETERS, Paused, Stats, minivmm, stats
+from vm import (CPUID, DEBUGFS, HLT, LEAVES, PARAMETERS, Paused, Stats, leaf, minivmm, registers,
+                stats)
 
 
 # Results on stock modules, to compare with.
 _selftests = {}
 
 
-def cpuid_tool(guest, leaf, index=0):
+def cpuid_tool(guest, function, index=0):
     """Debian's cpuid, one leaf: eax, ebx, ecx, edx."""
-    output = guest.check(f"cpuid -1 -r -l {leaf:#x} -s {index}")
+    output = guest.check(f"cpuid -1 -r -l {function:#x} -s {index}")
     return [int(value, 16) for value in re.findall(r"e[abcd]x=(0x[0-9a-f]+)", output)]
 
 
@@ -121,6 +122,9 @@ def stock(vmx):
 def test_stock_modules_are_told_apart(stock):
     """Debian's own modules: the tool says so, on the host and in a guest, with status 77."""
     assert stock.run(f"test -e {DEBUGFS}/exit_stats")[1] == 1
+    # What test_not_answered_is_as_unpatched takes for granted of an unpatched KVM.
+    replies = minivmm(stock, leaf(0x4FFFFFFB, CPUID), *(leaf(f, CPUID) for f in LEAVES))
+    assert len({registers(reply) for reply in replies}) == 1
     output, status = stock.run("exitstat")
     assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1
     guest = stock.guest()
