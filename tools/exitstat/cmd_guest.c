@@ -10,43 +10,27 @@ static const struct option options[] = {
 	{},
 };
 
-static int print_help(void)
-{
-	return print_usage(
-		"Usage: exitstat guest [OPTION]...\n"
-		"\n"
-		"Show the exits of the VM that exitstat runs in.  Needs no privilege, and a\n"
-		"host whose KVM offers its exit accounting to this VM.\n"
-		"\n"
-		"Options:\n"
-		"      --json       print JSON");
-}
+static const char usage[] =
+	"Usage: exitstat guest [OPTION]...\n"
+	"\n"
+	"Show the exits of the VM that exitstat runs in.  Needs no privilege, and a\n"
+	"host whose KVM offers its exit accounting to this VM.\n"
+	"\n"
+	"Options:\n"
+	"      --json       print JSON";
 
 int cmd_guest(int argc, char **argv)
 {
-	const struct output_format *format = output_formats[OUTPUT_TABLE];
 	struct exit_snapshot snap = {};
-	int c, status;
+	struct arguments args;
+	int status;
 
-	while ((c = next_option(argc, argv, options)) != -1) {
-		switch (c) {
-		case OPT_FORMAT + OUTPUT_JSON:
-			format = output_formats[c - OPT_FORMAT];
-			break;
-		case OPT_HELP:
-			return print_help();
-		case OPT_VERSION:
-			return print_version();
-		default:
-			return STATUS_USAGE;
-		}
-	}
-	if (optind < argc)
-		return unexpected_argument(argv[optind]);
+	if (!parse_options(argc, argv, options, usage, &args, &status))
+		return status;
 
 	status = cpuid_read(&snap);
 	if (status == STATUS_OK)
-		status = output_snapshot(format, &snap);
+		status = output_snapshot(args.format, &snap);
 
 	snapshot_free(&snap);
 	return status;

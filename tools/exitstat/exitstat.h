@@ -40,14 +40,20 @@ enum {
 	OPT_FORMAT,
 };
 
+/* What the options of all commands together can say. */
+struct arguments {
+	const struct output_format *format;
+	const char *debugfs;
+	/* the user's name of a VM, or NULL */
+	const char *vm;
+};
+
 /*
- * The next option of a command, -1 after the last one, or '?' after a message
- * to the user.
+ * Parse the command line of a command that takes @options and has the help text
+ * @usage, which ends in the list of its own options.  False if the command is
+ * over: *@status is then what it returns, after a message if that is an error.
  */
-int next_option(int argc, char **argv, const struct option *options);
-int unexpected_argument(const char *arg);
-/* Print @text, which ends in a list of options, and what all commands have. */
-int print_usage(const char *text);
-int print_version(void);
+bool parse_options(int argc, char **argv, const struct option *options,
+		   const char *usage, struct arguments *args, int *status);
 
 #endif

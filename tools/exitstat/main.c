@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "exitstat.h"
+#include "output.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
 
@@ -27,7 +28,11 @@ int fail(int status, const char *fmt, ...)
 	return status;
 }
 
-int next_option(int argc, char **argv, const struct option *options)
+/*
+ * The next option of a command, -1 after the last one, or '?' after a message
+ * to the user.
+ */
+static int next_option(int argc, char **argv, const struct option *options)
 {
 	/* With '+' argv[optind] is what getopt_long() is about to read. */
 	const char *arg = argv[optind];
@@ -45,13 +50,8 @@ int next_option(int argc, char **argv, const struct option *options)
 	return '?';
 }
 
-int unexpected_argument(const char *arg)
-{
-	return fail(STATUS_USAGE,
-		    "unexpected argument '%s', see 'exitstat --help'", arg);
-}
-
-int print_usage(const char *text)
+/* Print @text, which ends in a list of options, and what all commands have. */
+static int print_usage(const char *text)
 {
 	puts(text);
 	puts("  -h, --help       print this help and exit\n"
@@ -61,10 +61,51 @@ int print_usage(const char *text)
 	return STATUS_OK;
 }
 
-int print_version(void)
+static int print_version(void)
 {
 	puts("exitstat " EXITSTAT_VERSION);
 	return STATUS_OK;
+}
+
+bool parse_options(int argc, char **argv, const struct option *options,
+		   const char *usage, struct arguments *args, int *status)
+{
+	int c;
+
+	*args = (struct arguments){
+		.format = output_formats[OUTPUT_TABLE],
+		.debugfs = "/sys/kernel/debug",
+	};
+
+	while ((c = next_option(argc, argv, options)) != -1) {
+		switch (c) {
+		case OPT_VM:
+			args->vm = optarg;
+			break;
+		case OPT_DEBUGFS:
+			args->debugfs = optarg;
+			break;
+		case OPT_FORMAT + OUTPUT_JSON:
+			args->format = output_formats[c - OPT_FORMAT];
+			break;
+		case OPT_HELP:
+			*status = print_usage(usage);
+			return false;
+		case OPT_VERSION:
+			*status = print_version();
+			return false;
+		default:
+			*status = STATUS_USAGE;
+			return false;
+		}
+	}
+	if (optind == argc)
+		return true;
+
+	*status = fail(STATUS_USAGE,
+		       "unexpected argument '%s', see 'exitstat --help'",
+		       argv[optind]);
+	return false;
 }
 
 static int print_help(void)

@@ -18,7 +18,7 @@ struct exit_row *snapshot_add_row(struct exit_snapshot *snap)
 	return row;
 }
 
-static int row_cmp(const void *a, const void *b)
+int exit_row_cmp(const void *a, const void *b)
 {
 	const struct exit_row *x = a, *y = b;
 
@@ -32,12 +32,13 @@ bool snapshot_finish(struct exit_snapshot *snap)
 	size_t i;
 
 	if (snap->nr_rows)
-		qsort(snap->rows, snap->nr_rows, sizeof(*snap->rows), row_cmp);
+		qsort(snap->rows, snap->nr_rows, sizeof(*snap->rows),
+		      exit_row_cmp);
 
 	snap->exits = 0;
 	snap->handle_cycles = 0;
 	for (i = 0; i < snap->nr_rows; i++) {
-		if (i && !row_cmp(&snap->rows[i - 1], &snap->rows[i]))
+		if (i && !exit_row_cmp(&snap->rows[i - 1], &snap->rows[i]))
 			return false;
 		snap->exits += snap->rows[i].exits;
 		snap->handle_cycles += snap->rows[i].handle_cycles;

@@ -44,6 +44,8 @@ struct exit_snapshot {
 	uint64_t handle_cycles;
 };
 
+/* For qsort(): by number, OTHER last. */
+int exit_row_cmp(const void *a, const void *b);
 /* Append a row that is all 0, or return NULL. */
 struct exit_row *snapshot_add_row(struct exit_snapshot *snap);
 /* Sort and sum up once all rows are there. False if two rows are alike. */

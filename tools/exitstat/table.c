@@ -40,9 +40,7 @@ static int by_time(const void *a, const void *b)
 		return x->handle_cycles < y->handle_cycles ? 1 : -1;
 	if (x->exits != y->exits)
 		return x->exits < y->exits ? 1 : -1;
-	if (x->other != y->other)
-		return x->other - y->other;
-	return (x->reason > y->reason) - (x->reason < y->reason);
+	return exit_row_cmp(x, y);
 }
 
 /* @scale * @part / @whole, or "-" if that is not defined. */
