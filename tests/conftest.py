@@ -24,9 +24,7 @@ def running(emulator):
     if machine is None or not machine.alive():
         machine = _machines[emulator] = Machine(emulator, KREL, LOGS / emulator)
         machine.boot()
-        vendor = "kvm_amd" if "svm" in machine.check("cat /proc/cpuinfo").split() else "kvm_intel"
-        machine.check(f"modprobe {vendor}")
-        machine.isa = {"kvm_amd": "svm", "kvm_intel": "vmx"}[vendor]
+        machine.check(f"modprobe {machine.vendor_module}")
     return machine
 
 

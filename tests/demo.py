@@ -71,8 +71,7 @@ def story(machine):
         a guest, on real KVM.  Each time the guest leaves to KVM is a VM-exit, and is counted.""")
     with images.step("Booting the guest (half a minute, on this emulated machine)"):
         guest = machine.guest()
-    pid = machine.check("cat /run/guest-ttyS2.pid").strip()
-    vm = machine.check(f"cd {DEBUGFS}; echo {pid}-*").strip()
+    pid, vm = machine.guest_pid(), machine.guest_vm()
     machine.check(f"echo 'func kvm_exit_stats_cpuid +p' >{DYNAMIC_DEBUG}")
     before, before_total = rows(machine, vm)
 
@@ -134,8 +133,8 @@ def main():
         with Machine(emulator, krel, images.LAB / "logs/demo") as machine:
             with images.step(f"Booting the host under {emulator} (under a minute)"):
                 machine.boot()
-            if "svm" in machine.check("cat /proc/cpuinfo").split():
-                machine.check("modprobe kvm_amd")
+            if machine.isa == "svm":
+                machine.check(f"modprobe {machine.vendor_module}")
                 without_vmx(machine)
             else:
                 story(machine)

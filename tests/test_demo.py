@@ -23,6 +23,21 @@ def emulators():
     return found
 
 
+def until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return condition()
+
+
+def booting_demo():
+    """A demo whose emulator has started."""
+    demo = subprocess.Popen([sys.executable, TOP / "tests/demo.py", EMU, KREL], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert until(emulators, 60)
+    return demo
+
+
 def test_demo():
     run = subprocess.run([sys.executable, TOP / "tests/demo.py", EMU, KREL], text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False)
@@ -33,12 +48,7 @@ def test_demo():
 
 
 def test_interrupted_demo_leaves_nothing():
-    demo = subprocess.Popen([sys.executable, TOP / "tests/demo.py", EMU, KREL], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 60
-    while not emulators() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert emulators()
+    demo = booting_demo()
     demo.send_signal(signal.SIGINT)
     output = demo.communicate(timeout=60)[0]
     assert demo.returncode == 1
@@ -47,18 +57,10 @@ def test_interrupted_demo_leaves_nothing():
 
 
 def test_killed_demo_leaves_no_emulator():
-    demo = subprocess.Popen([sys.executable, TOP / "tests/demo.py", EMU, KREL],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not emulators() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert emulators()
+    demo = booting_demo()
     demo.kill()
-    demo.wait()
-    deadline = time.monotonic() + 20
-    while emulators() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not emulators()
+    demo.communicate()
+    assert until(lambda: not emulators(), 20)
 
 
 def test_unknown_emulator_is_a_sentence():

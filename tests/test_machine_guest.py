@@ -17,14 +17,9 @@ def cpuid_tool(guest, function, index=0):
     return [int(value, 16) for value in re.findall(r"e[abcd]x=(0x[0-9a-f]+)", output)]
 
 
-def vm_dir(machine, line=2):
-    return machine.check(f"cd {DEBUGFS}; echo $(cat /run/guest-ttyS{line}.pid)-*").strip()
-
-
 def test_guest_and_host_agree(vmx):
     guest = vmx.guest()
-    pid = vmx.check("cat /run/guest-ttyS2.pid").strip()
-    vm = vm_dir(vmx)
+    pid, vm = vmx.guest_pid(), vmx.guest_vm()
     first = stats(vmx, vm)
     eax, ebx, ecx, edx = cpuid_tool(guest, 0x4FFFFFFD, CPUID)
     inside = json.loads(guest.check("exitstat guest --json"))

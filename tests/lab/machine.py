@@ -70,7 +70,8 @@ class Console:
     def fileno(self):
         return self.connection.fileno()
 
-    def receive(self):
+    def take(self):
+        """Take in what has arrived; at its end the line is lost."""
         try:
             data = self.connection.recv(65536)
         except ConnectionResetError:
@@ -78,6 +79,9 @@ class Console:
         self.lost = not data
         self.log.write(data)
         self.text += data.replace(b"\r", b"")
+
+    def receive(self):
+        self.take()
         # A line may come in pieces, so look again at the end of what is known.
         trouble = TROUBLE.search(self.text, max(0, self.checked - 100))
         self.checked = len(self.text)
@@ -134,6 +138,7 @@ class Machine:
 
     machine.console  the kernel's console, ttyS0
     machine.run()    a shell command, on ttyS1
+    machine.isa      vmx or svm, and vendor_module KVM's module for it
     machine.guest()  boots a real guest, wired to ttyS2 or ttyS3
     """
 
@@ -149,6 +154,7 @@ class Machine:
         self.process = None
         self.lines = []
         self.console = self.shell = None
+        self.isa = None
 
     def __enter__(self):
         return self
@@ -159,6 +165,10 @@ class Machine:
                 self.shutdown()
         finally:
             self.kill()
+
+    @property
+    def vendor_module(self):
+        return {"svm": "kvm_amd", "vmx": "kvm_intel"}[self.isa]
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -184,6 +194,7 @@ class Machine:
                 self.lines.append(Console(self, name, connection, self.dir / f"{name}.log"))
         self.console, self.shell = self.lines[:2]
         self.console.wait_for(b"lab: ready\n", 300)
+        self.isa = "svm" if "svm" in self.check("cat /proc/cpuinfo").split() else "vmx"
 
     def bochs(self, port):
         # Bochs locks an image by a file beside it, and a killed Bochs leaves that behind.
@@ -228,10 +239,14 @@ class Machine:
                         "-serial", f"chardev:{name}"]
         return command
 
+    def ready(self, timeout):
+        """The lines that have something to take, waiting for at most timeout seconds."""
+        live = [line for line in self.lines if not line.lost]
+        return select.select(live, [], [], timeout)[0] if live else []
+
     def poll(self, timeout):
         """Take in what the machine says for at most timeout seconds, or until it says something."""
-        live = [line for line in self.lines if not line.lost]
-        ready = select.select(live, [], [], timeout)[0] if live else []
+        ready = self.ready(timeout)
         for line in ready:
             line.receive()
         if self.process.poll() is not None and not ready:
@@ -241,11 +256,9 @@ class Machine:
         """Let a crashing machine finish its sentence."""
         until = time.monotonic() + 3
         while time.monotonic() < until:
-            for line in select.select(self.lines, [], [], 0.5)[0]:
-                data = line.connection.recv(65536)
-                line.log.write(data)
-                line.text += data.replace(b"\r", b"")
-                if not data:
+            for line in self.ready(0.5):
+                line.take()
+                if line.lost:
                     return
 
     def fail(self, why):
@@ -272,9 +285,16 @@ class Machine:
         console.run(":")
         return console
 
-    def stop_guest(self, line=2, sig="TERM"):
-        self.check(f"pid=$(cat /run/guest-ttyS{line}.pid); kill -{sig} $pid; "
-                   "while [ -e /proc/$pid ]; do sleep 0.1; done")
+    def guest_pid(self, line=2):
+        return self.check(f"cat /run/guest-ttyS{line}.pid").strip()
+
+    def guest_vm(self, line=2):
+        """The guest's directory in /sys/kernel/debug/kvm, <pid>-<fd>."""
+        return self.check(f"cd /sys/kernel/debug/kvm; echo {self.guest_pid(line)}-*").strip()
+
+    def stop_guest(self, line=2):
+        pid = self.guest_pid(line)
+        self.check(f"kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done")
 
     def shutdown(self):
         # A console in flight would be lost with the machine.
