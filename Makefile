@@ -64,8 +64,9 @@ check-series: series source
 tools: packages
 	@$(MAKE) -s -C tools/exitstat O=$(B)
 
-test-programs: source
+test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
+	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules
 	@tests/selftests-build $(B)/linux-$(KVERSION) $(B)/selftests
 
 lab: modules tools test-programs

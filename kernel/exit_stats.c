@@ -11,31 +11,42 @@
  *	sum over reasons of exits == vcpu->stat.exits
  *
  * holds.  From that VM-exit to the vCPU's next VM-entry all time belongs to
- * that exit, and is split into phases (enum kvm_exit_phase).  Time is the
- * host's TSC.
+ * that exit, and is split into phases: handle, user, wait and preempted, see
+ * enum kvm_exit_column.  Time is the host's TSC, and from the first VM-entry to
+ * the last one
+ *
+ *	guest + sum over reasons of all phases == elapsed TSC
  *
  * A clock per vCPU (struct kvm_exit_clock) remembers between exit and entry
- * which exit is pending and since when it is in its phase.  It is not per CPU,
- * because the vCPU's thread may migrate in between.  What it measured goes to
- * two places of the same type (struct kvm_exit_counts): the vCPU's own, written
- * by the vCPU's thread alone under vcpu->mutex, and this CPU's, written with
- * single this_cpu instructions.  So there are no locks and no atomics.  A VM is
- * the sum of its vCPUs and the host is the sum of its CPUs, both made when
- * somebody reads, and the host's totals lose nothing when a VM dies.
+ * which exit is pending and since when.  It is not per CPU, because the vCPU's
+ * thread may migrate in between.  What it measured goes to two places of the
+ * same type (struct kvm_exit_counts): the vCPU's own, written by the vCPU's
+ * thread alone under vcpu->mutex, and this CPU's, written with single this_cpu
+ * instructions.  So there are no locks and no atomics.  A VM is the sum of its
+ * vCPUs and the host is the sum of its CPUs, both made when somebody reads, and
+ * the host's totals lose nothing when a VM dies.
+ *
+ * Two time stamps do for an exit that KVM handles at once: what passes from
+ * VM-exit to VM-entry is handle.  If the vCPU waited, went to userspace or was
+ * preempted in between, then that phase was charged when it ended, and the
+ * stamp of the VM-exit was moved ahead by as much.
  *
  * The switch
  *
  * The module parameter exit_stats drives a static key, so that switched-off
- * accounting costs a NOP.  Sites are patched one after the other, and a clock
- * that was started before the switch went off must not be stopped after it came
- * on again.  So the switch also has an epoch: odd while on, and advanced only
- * while all sites are patched in.  A clock is valid in the epoch it was started
- * in.  Epoch 0 never is current, and is what a vCPU starts with: its first
- * VM-entry has no exit before it.
+ * accounting costs a NOP.  A clock that was started before the switch went off
+ * must not be stopped after it came on again, so all clocks are stopped before
+ * the sites are patched in.  They may be written then: the time stamps are only
+ * ever used with interrupts off and after a look at the key, and switching off
+ * has waited for each CPU to take an interrupt.  A stopped clock is what a vCPU
+ * starts with, too: its first VM-entry has no exit before it.  While the sites
+ * are being patched one after the other, a VM-exit may be counted of which the
+ * time is not, or a vCPU's time in the guest be charged as handle, at most once.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
+#include <linux/kobject.h>
 #include <linux/moduleparam.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -58,18 +69,76 @@
 #define KVM_EXIT_LEAF_SVM	BIT(0)
 #define KVM_EXIT_LEAF_HOST	BIT(1)
 
+static const char * const kvm_exit_columns[KVM_EXIT_COLUMNS] = {
+	[KVM_EXIT_EXITS] = "exits",
+	[KVM_EXIT_HANDLE] = "handle_cycles",
+	[KVM_EXIT_USER] = "user_cycles",
+	[KVM_EXIT_WAIT] = "wait_cycles",
+	[KVM_EXIT_PREEMPTED] = "preempted_cycles",
+	[KVM_EXIT_L2_EXITS] = "l2_exits",
+	[KVM_EXIT_L2_HANDLE] = "l2_handle_cycles",
+};
+
+static const char * const kvm_exit_times[KVM_EXIT_TIMES] = {
+	[KVM_EXIT_TIME_HANDLE] = "handle",
+	[KVM_EXIT_TIME_TOTAL] = "total",
+};
+
 DEFINE_STATIC_KEY_TRUE(kvm_exit_stats_key);
 EXPORT_SYMBOL_GPL(kvm_exit_stats_key);
 
-unsigned long kvm_exit_stats_epoch __read_mostly = 1;
-EXPORT_SYMBOL_GPL(kvm_exit_stats_epoch);
+DEFINE_STATIC_KEY_TRUE(kvm_exit_hist_key);
+EXPORT_SYMBOL_GPL(kvm_exit_hist_key);
 
 struct kvm_exit_counts __percpu *kvm_exit_counts_cpu __read_mostly;
 EXPORT_SYMBOL_GPL(kvm_exit_counts_cpu);
 
+struct kvm_exit_hist __percpu *kvm_exit_hist_cpu __read_mostly;
+EXPORT_SYMBOL_GPL(kvm_exit_hist_cpu);
+
+/* Where in kvm_exit_hist.exits[] the row of a slot begins. */
+u16 kvm_exit_hist_base[KVM_EXIT_SLOTS] __read_mostly;
+EXPORT_SYMBOL_GPL(kvm_exit_hist_base);
+
+/* Rows given away.  The first is for KVM_EXIT_SLOT_OTHER. */
+static unsigned int kvm_exit_hist_rows = 1;
+
+/* What the vendor module told, or NULL if none is loaded. */
+static const struct kvm_exit_isa *kvm_exit_vendor_isa;
+
+const struct kvm_exit_isa *kvm_exit_isa(void)
+{
+	return kvm_exit_vendor_isa;
+}
+EXPORT_SYMBOL_GPL(kvm_exit_isa);
+
 static bool kvm_exit_stats_on(void)
 {
-	return READ_ONCE(kvm_exit_stats_epoch) & 1;
+	return static_key_enabled(&kvm_exit_stats_key);
+}
+
+static void kvm_exit_clock_stop(struct kvm_exit_clock *clock)
+{
+	clock->stamp = KVM_EXIT_STAMP_SLOW;
+	clock->start = 0;
+	clock->preempt_mark = 0;
+	clock->lost = 0;
+	clock->l2 = false;
+}
+
+/* Only while the accounting is off. */
+static void kvm_exit_clocks_stop(void)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+	struct kvm *kvm;
+
+	mutex_lock(&kvm_lock);
+	list_for_each_entry(kvm, &vm_list, vm_list) {
+		kvm_for_each_vcpu(i, vcpu, kvm)
+			kvm_exit_clock_stop(&vcpu->exit_clock);
+	}
+	mutex_unlock(&kvm_lock);
 }
 
 static int kvm_exit_stats_bool(const char *val, const struct kernel_param *kp,
@@ -92,12 +161,12 @@ static int kvm_exit_stats_switch_set(const char *val,
 	if (r || on == kvm_exit_stats_on())
 		return r;
 
-	/* The epoch may only be odd while every site is patched in. */
-	if (on)
+	if (on) {
+		kvm_exit_clocks_stop();
 		static_branch_enable(&kvm_exit_stats_key);
-	WRITE_ONCE(kvm_exit_stats_epoch, kvm_exit_stats_epoch + 1);
-	if (!on)
+	} else {
 		static_branch_disable(&kvm_exit_stats_key);
+	}
 	return 0;
 }
 
@@ -176,47 +245,237 @@ module_param_cb(exit_stats_cpuid_cpl0, &kvm_exit_cpuid_cpl0_ops,
 		&kvm_exit_cpuid_cpl0, 0644);
 MODULE_PARM_DESC(exit_stats_cpuid_cpl0, "Answer only a guest's kernel mode (default: 0)");
 
+static bool kvm_exit_histograms = true;
+module_param_named(exit_stats_histograms, kvm_exit_histograms, bool, 0444);
+MODULE_PARM_DESC(exit_stats_histograms, "Keep histograms of the time of VM-exits (default: 1)");
+
 int __init kvm_exit_stats_init(void)
 {
+	BUILD_BUG_ON(sizeof(struct kvm_exit_counts) +
+		     sizeof(struct kvm_exit_clock) > SZ_8K);
+	BUILD_BUG_ON(sizeof(struct kvm_exit_counts) +
+		     sizeof(struct kvm_exit_clock) +
+		     sizeof(struct kvm_exit_hist) > SZ_32K);
+	BUILD_BUG_ON(sizeof(struct kvm_exit_counts) % sizeof(u64));
+
 	kvm_exit_counts_cpu = alloc_percpu(struct kvm_exit_counts);
-	return kvm_exit_counts_cpu ? 0 : -ENOMEM;
+	if (!kvm_exit_counts_cpu)
+		return -ENOMEM;
+
+	if (!kvm_exit_histograms) {
+		static_branch_disable(&kvm_exit_hist_key);
+		return 0;
+	}
+
+	kvm_exit_hist_cpu = alloc_percpu(struct kvm_exit_hist);
+	if (!kvm_exit_hist_cpu) {
+		free_percpu(kvm_exit_counts_cpu);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 void kvm_exit_stats_exit(void)
 {
+	free_percpu(kvm_exit_hist_cpu);
 	free_percpu(kvm_exit_counts_cpu);
 }
 
-/*
- * Enter @phase of the pending exit.  Called where the vCPU blocks or goes to
- * userspace, which is slow anyway, so it needs no static key: a clock that is
- * not of the current epoch is left alone.
- */
-void kvm_exit_clock_switch(struct kvm_vcpu *vcpu, enum kvm_exit_phase phase)
+int kvm_exit_stats_vcpu_create(struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 
-	if (clock->epoch != READ_ONCE(kvm_exit_stats_epoch))
+	kvm_exit_clock_stop(clock);
+	if (!kvm_exit_histograms)
+		return 0;
+
+	clock->hist = kvzalloc(sizeof(*clock->hist), GFP_KERNEL_ACCOUNT);
+	return clock->hist ? 0 : -ENOMEM;
+}
+
+void kvm_exit_stats_vcpu_destroy(struct kvm_vcpu *vcpu)
+{
+	kvfree(vcpu->exit_clock.hist);
+}
+
+/* TSC cycles from @since to @now. */
+static __always_inline u64 kvm_exit_cycles(struct kvm_vcpu *vcpu, u64 now,
+					   u64 since)
+{
+	if (likely(now >= since))
+		return now - since;
+
+	/* TSCs of two CPUs may differ, and a TSC may restart after suspend. */
+	vcpu->stat.exit_counts.clamped++;
+	this_cpu_inc(kvm_exit_counts_cpu->clamped);
+	return 0;
+}
+
+/* Find the row of a slot, or give it one of those that are left. */
+static __always_inline unsigned int kvm_exit_hist_row(unsigned int slot)
+{
+	unsigned int row = READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
+
+	if (row || slot == KVM_EXIT_SLOT_OTHER ||
+	    READ_ONCE(kvm_exit_hist_rows) >= KVM_EXIT_ROWS)
+		return row;
+
+	/* Two CPUs at once may waste a row. */
+	row = xadd(&kvm_exit_hist_rows, 1);
+	if (row < KVM_EXIT_ROWS)
+		arch_cmpxchg(&kvm_exit_hist_base[slot], 0,
+			     row * KVM_EXIT_BUCKETS);
+	return READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
+}
+
+/* The histograms' slow path: the longest yet, or an exit with phases. */
+static __always_inline void kvm_exit_hist_record(struct kvm_vcpu *vcpu,
+						 unsigned int slot, u64 handle,
+						 u64 total)
+{
+	const u64 cycles[] = {
+		[KVM_EXIT_TIME_HANDLE] = handle,
+		[KVM_EXIT_TIME_TOTAL] = total,
+	};
+	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
+	struct kvm_exit_hist *cpu = this_cpu_ptr(kvm_exit_hist_cpu);
+	unsigned int row = kvm_exit_hist_row(slot);
+	int time, i;
+
+	for (time = 0; time < KVM_EXIT_TIMES; time++) {
+		i = row * KVM_EXIT_BUCKETS + kvm_exit_bucket(cycles[time]);
+		hist->exits[time][i]++;
+		cpu->exits[time][i]++;
+		hist->max[time][row] = max(hist->max[time][row], cycles[time]);
+		/* No shorter time can be a new maximum of this CPU's. */
+		cpu->max[time][row] = max(cpu->max[time][row], cycles[time]);
+	}
+	hist->limit[slot] = min(max(handle, hist->limit[slot]), S32_MAX);
+}
+
+/* VM-entry at TSC @now, in all cases that are not the usual one. */
+noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	u64 start = clock->stamp, cycles;
+
+	if (start == KVM_EXIT_STAMP_SLOW)
+		start = clock->start;
+	clock->stamp = now;
+	clock->start = 0;
+	if (!start)
 		return;
 
-	if (clock->phase == KVM_EXIT_PHASE_HANDLE)
-		kvm_exit_clock_charge(vcpu);
-
-	clock->phase = phase;
-	clock->stamp = rdtsc();
+	cycles = kvm_exit_cycles(vcpu, now, start);
+	kvm_exit_count(vcpu, KVM_EXIT_HANDLE, clock->slot, cycles);
+	if (clock->l2)
+		kvm_exit_count(vcpu, KVM_EXIT_L2_HANDLE, clock->slot, cycles);
+	if (static_branch_likely(&kvm_exit_hist_key))
+		kvm_exit_hist_record(vcpu, clock->slot, cycles,
+				     cycles + clock->lost);
+	clock->lost = 0;
+	clock->l2 = false;
 }
+EXPORT_SYMBOL_GPL(__kvm_exit_stats_vmentry);
+
+/* VM-exit at TSC @now, in all cases that are not the usual one. */
+noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
+				     u64 now)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	u64 cycles;
+
+	/* Otherwise it was switched on while the guest ran. */
+	if (clock->stamp != KVM_EXIT_STAMP_SLOW) {
+		cycles = kvm_exit_cycles(vcpu, now, clock->stamp);
+		vcpu->stat.exit_counts.guest_cycles += cycles;
+		this_cpu_add(kvm_exit_counts_cpu->guest_cycles, cycles);
+	}
+
+	clock->stamp = now;
+	clock->slot = slot;
+	kvm_exit_count(vcpu, KVM_EXIT_EXITS, slot, 1);
+
+	if (vcpu->arch.hflags & HF_GUEST_MASK) {
+		kvm_exit_count(vcpu, KVM_EXIT_L2_EXITS, slot, 1);
+		clock->l2 = true;
+		clock->start = now;
+		clock->stamp = KVM_EXIT_STAMP_SLOW;
+	}
+}
+EXPORT_SYMBOL_GPL(__kvm_exit_stats_vmexit);
+
+/*
+ * Charge the time since @since to @column, and move all stamps ahead by as
+ * much, so that nobody charges it again.  Interrupts are off.
+ */
+static void kvm_exit_phase_charge(struct kvm_vcpu *vcpu,
+				  enum kvm_exit_column column, u64 since)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	bool slow = clock->stamp == KVM_EXIT_STAMP_SLOW;
+	u64 cycles;
+
+	if (slow && !clock->start)
+		return;
+
+	cycles = kvm_exit_cycles(vcpu, rdtsc(), since);
+	kvm_exit_count(vcpu, column, clock->slot, cycles);
+	clock->mark += cycles;
+
+	/* The handle phase alone is not the total any more. */
+	if (!slow && column != KVM_EXIT_WAIT &&
+	    static_branch_likely(&kvm_exit_hist_key)) {
+		clock->start = clock->stamp;
+		clock->stamp = KVM_EXIT_STAMP_SLOW;
+		slow = true;
+	}
+
+	if (!slow) {
+		clock->stamp += cycles;
+		return;
+	}
+
+	clock->start += cycles;
+	if (column != KVM_EXIT_WAIT)
+		clock->lost += cycles;
+}
+
+void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (static_branch_likely(&kvm_exit_stats_key))
+		kvm_exit_phase_charge(vcpu, column, vcpu->exit_clock.mark);
+	local_irq_restore(flags);
+}
+EXPORT_SYMBOL_GPL(__kvm_exit_phase_end);
+
+void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (static_branch_likely(&kvm_exit_stats_key) && clock->preempt_mark) {
+		kvm_exit_phase_charge(vcpu, KVM_EXIT_PREEMPTED,
+				      clock->preempt_mark);
+		clock->preempt_mark = 0;
+	}
+	local_irq_restore(flags);
+}
+EXPORT_SYMBOL_GPL(__kvm_exit_preempt_end);
 
 static void kvm_exit_counts_add(struct kvm_exit_counts *sum,
 				const struct kvm_exit_counts *counts)
 {
+	const u64 *from = (const u64 *)counts;
+	u64 *to = (u64 *)sum;
 	int i;
 
-	for (i = 0; i < KVM_EXIT_SLOTS; i++) {
-		sum->exits[i] += READ_ONCE(counts->exits[i]);
-		sum->handle_cycles[i] += READ_ONCE(counts->handle_cycles[i]);
-	}
-	sum->failed_entries += READ_ONCE(counts->failed_entries);
-	sum->clamped += READ_ONCE(counts->clamped);
+	for (i = 0; i < sizeof(*sum) / sizeof(u64); i++)
+		to[i] += READ_ONCE(from[i]);
 }
 
 /* Sum up @kvm, or the host if @kvm is NULL. */
@@ -236,15 +495,11 @@ static void kvm_exit_counts_sum(struct kvm_exit_counts *sum, struct kvm *kvm)
 		kvm_exit_counts_add(sum, per_cpu_ptr(kvm_exit_counts_cpu, cpu));
 }
 
-static u64 kvm_exit_slot_read(const struct kvm_exit_counts *counts,
-			      unsigned int slot, bool cycles)
-{
-	return cycles ? READ_ONCE(counts->handle_cycles[slot]) :
-			READ_ONCE(counts->exits[slot]);
-}
-
-/* As kvm_exit_counts_sum(), of one slot: the CPUID path does not allocate. */
-static u64 kvm_exit_slot_sum(struct kvm *kvm, unsigned int slot, bool cycles)
+/*
+ * As kvm_exit_counts_sum(), but of one counter at @offset in the counts: the
+ * CPUID path does not allocate.
+ */
+static u64 kvm_exit_counter_sum(struct kvm *kvm, size_t offset)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
@@ -253,24 +508,31 @@ static u64 kvm_exit_slot_sum(struct kvm *kvm, unsigned int slot, bool cycles)
 
 	if (kvm) {
 		kvm_for_each_vcpu(i, vcpu, kvm)
-			sum += kvm_exit_slot_read(&vcpu->stat.exit_counts, slot,
-						  cycles);
+			sum += READ_ONCE(*(u64 *)((void *)&vcpu->stat.exit_counts +
+						  offset));
 		return sum;
 	}
 
 	for_each_possible_cpu(cpu)
-		sum += kvm_exit_slot_read(per_cpu_ptr(kvm_exit_counts_cpu, cpu),
-					  slot, cycles);
+		sum += READ_ONCE(*(u64 *)((void *)per_cpu_ptr(kvm_exit_counts_cpu,
+							      cpu) + offset));
 	return sum;
 }
 
-static u64 kvm_exit_total(struct kvm *kvm, bool cycles)
+static u64 kvm_exit_slot_sum(struct kvm *kvm, enum kvm_exit_column column,
+			     unsigned int slot)
+{
+	return kvm_exit_counter_sum(kvm, offsetof(struct kvm_exit_counts,
+						  slots[column][slot]));
+}
+
+static u64 kvm_exit_total(struct kvm *kvm, enum kvm_exit_column column)
 {
 	unsigned int slot;
 	u64 sum = 0;
 
 	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++)
-		sum += kvm_exit_slot_sum(kvm, slot, cycles);
+		sum += kvm_exit_slot_sum(kvm, column, slot);
 	return sum;
 }
 
@@ -297,11 +559,10 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 			  u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
 	static const char signature[12] = "KVMExitStats";
-	const struct kvm_exit_isa *isa = kvm_x86_ops.exit_isa;
+	const struct kvm_exit_isa *isa = kvm_exit_isa();
 	const u32 *sigptr = (const u32 *)signature;
 	int slot, scope = READ_ONCE(kvm_exit_cpuid_scope);
 	struct kvm *kvm = vcpu->kvm;
-	bool cycles;
 	u64 value;
 
 	if (!kvm_exit_is_leaf(function) || !isa || !kvm_exit_stats_on() ||
@@ -335,25 +596,29 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 		*edx = tsc_khz;
 		break;
 	case KVM_EXIT_LEAF_ALL_EXITS:
-		value = kvm_exit_total(kvm, false);
+		value = kvm_exit_total(kvm, KVM_EXIT_EXITS);
 		*eax = lower_32_bits(value);
 		*ebx = upper_32_bits(value);
 		break;
 	case KVM_EXIT_LEAF_ALL_CYCLES:
-		value = kvm_exit_total(kvm, true);
+		value = kvm_exit_total(kvm, KVM_EXIT_HANDLE);
 		*ebx = upper_32_bits(value);
 		*ecx = lower_32_bits(value);
 		break;
 	default:
 		slot = isa->nr_to_slot(index);
 		if (slot < 0) {
-			*edx = ~0u;
+			*edx = slot == -ENOENT ? ~0u : 0;
 			break;
 		}
-		cycles = function == KVM_EXIT_LEAF_CYCLES;
 		slot = array_index_nospec(slot, KVM_EXIT_SLOTS);
-		value = kvm_exit_slot_sum(kvm, slot, cycles);
-		*(cycles ? ecx : eax) = lower_32_bits(value);
+		if (function == KVM_EXIT_LEAF_EXITS) {
+			value = kvm_exit_slot_sum(kvm, KVM_EXIT_EXITS, slot);
+			*eax = lower_32_bits(value);
+		} else {
+			value = kvm_exit_slot_sum(kvm, KVM_EXIT_HANDLE, slot);
+			*ecx = lower_32_bits(value);
+		}
 		*ebx = upper_32_bits(value);
 		break;
 	}
@@ -363,70 +628,84 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 	return true;
 }
 
-static void kvm_exit_stats_row(struct seq_file *m, const char *reason,
-			       const char *name, u64 exits, u64 handle_cycles)
-{
-	seq_printf(m, "%6s %-32s %20llu %20llu\n", reason, name, exits,
-		   handle_cycles);
-}
+/* The number and the name of a slot's exit reason, as the files show them. */
+struct kvm_exit_label {
+	char number[12];
+	char name[32];
+};
 
-static const char *kvm_exit_name(const struct kvm_exit_isa *isa, u32 nr,
-				 char *buf, size_t size)
+/* False if no exit reason has @slot. */
+static bool kvm_exit_label(struct kvm_exit_label *label, unsigned int slot)
 {
+	const struct kvm_exit_isa *isa = kvm_exit_isa();
 	unsigned int i;
+	u32 nr;
 
-	for (i = 0; i < isa->nr_names; i++) {
-		if (isa->names[i].mask == nr)
-			return isa->names[i].name;
+	if (slot == KVM_EXIT_SLOT_OTHER) {
+		strscpy(label->number, "-");
+		strscpy(label->name, "OTHER");
+		return true;
 	}
 
-	snprintf(buf, size, "UNKNOWN_%u", nr);
-	return buf;
+	if (isa->slot_to_nr(slot, &nr))
+		return false;
+
+	snprintf(label->number, sizeof(label->number), "%u", nr);
+	snprintf(label->name, sizeof(label->name), "UNKNOWN_%u", nr);
+	for (i = 0; i < isa->nr_names; i++) {
+		if ((u32)isa->names[i].mask != nr)
+			continue;
+		strscpy(label->name, isa->names[i].name);
+		/* A reader takes a blank for the end of a column. */
+		strreplace(label->name, ' ', '_');
+		break;
+	}
+	return true;
+}
+
+static void kvm_exit_stats_row(struct seq_file *m, const char *number,
+			       const char *name, const u64 *values)
+{
+	int column;
+
+	seq_printf(m, "%6s %-32s", number, name);
+	for (column = 0; column < KVM_EXIT_COLUMNS; column++)
+		seq_printf(m, " %20llu", values[column]);
+	seq_putc(m, '\n');
 }
 
 static void kvm_exit_stats_print(struct seq_file *m, const char *scope,
 				 const struct kvm_exit_counts *counts)
 {
-	const struct kvm_exit_isa *isa = kvm_x86_ops.exit_isa;
-	u64 exits = 0, handle_cycles = 0;
-	char number[12], name[24];
+	u64 values[KVM_EXIT_COLUMNS], totals[KVM_EXIT_COLUMNS] = {};
+	struct kvm_exit_label label;
 	unsigned int slot;
+	int column;
 
-	seq_printf(m, "exit_stats version=%d isa=%s tsc_khz=%u scope=%s enabled=%d failed_entries=%llu clamped=%llu\n",
-		   KVM_EXIT_STATS_FORMAT, isa->name, tsc_khz, scope,
-		   kvm_exit_stats_on(), counts->failed_entries,
-		   counts->clamped);
-	seq_printf(m, "%6s %-32s %20s %20s\n", "reason", "name", "exits",
-		   "handle_cycles");
+	seq_printf(m, "exit_stats version=%d isa=%s tsc_khz=%u scope=%s enabled=%d failed_entries=%llu clamped=%llu guest_cycles=%llu\n",
+		   KVM_EXIT_STATS_FORMAT, kvm_exit_isa()->name, tsc_khz,
+		   scope, kvm_exit_stats_on(), counts->failed_entries,
+		   counts->clamped, counts->guest_cycles);
+	seq_printf(m, "%6s %-32s", "reason", "name");
+	for (column = 0; column < KVM_EXIT_COLUMNS; column++)
+		seq_printf(m, " %20s", kvm_exit_columns[column]);
+	seq_putc(m, '\n');
 
 	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++) {
-		u32 nr;
-
-		exits += counts->exits[slot];
-		handle_cycles += counts->handle_cycles[slot];
-
-		if (!counts->exits[slot] && !counts->handle_cycles[slot])
-			continue;
-
-		if (slot == KVM_EXIT_SLOT_OTHER) {
-			kvm_exit_stats_row(m, "-", "OTHER", counts->exits[slot],
-					   counts->handle_cycles[slot]);
-			continue;
+		for (column = 0; column < KVM_EXIT_COLUMNS; column++) {
+			values[column] = counts->slots[column][slot];
+			totals[column] += values[column];
 		}
-
-		nr = isa->slot_to_nr(slot);
-		snprintf(number, sizeof(number), "%u", nr);
-		kvm_exit_stats_row(m, number,
-				   kvm_exit_name(isa, nr, name, sizeof(name)),
-				   counts->exits[slot],
-				   counts->handle_cycles[slot]);
+		if (memchr_inv(values, 0, sizeof(values)) &&
+		    kvm_exit_label(&label, slot))
+			kvm_exit_stats_row(m, label.number, label.name, values);
 	}
 
-	kvm_exit_stats_row(m, "-", "TOTAL", exits, handle_cycles);
+	kvm_exit_stats_row(m, "-", "TOTAL", totals);
 }
 
-static int kvm_exit_stats_show_sum(struct seq_file *m, const char *scope,
-				   struct kvm *kvm, struct kvm_vcpu *vcpu)
+static int kvm_exit_stats_show(struct seq_file *m, const char *scope,
+			       struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit_counts *sum __free(kfree) =
 		kzalloc(sizeof(*sum), GFP_KERNEL);
@@ -444,25 +723,91 @@ static int kvm_exit_stats_show_sum(struct seq_file *m, const char *scope,
 	return 0;
 }
 
-static int kvm_exit_stats_host_show(struct seq_file *m, void *unused)
+static void kvm_exit_hist_add(struct kvm_exit_hist *sum,
+			      const struct kvm_exit_hist *hist)
 {
-	return kvm_exit_stats_show_sum(m, "host", NULL, NULL);
-}
-DEFINE_SHOW_ATTRIBUTE(kvm_exit_stats_host);
+	int time, i;
 
-static int kvm_exit_stats_vm_show(struct seq_file *m, void *unused)
-{
-	return kvm_exit_stats_show_sum(m, "vm", m->private, NULL);
-}
-
-static int kvm_exit_stats_vcpu_show(struct seq_file *m, void *unused)
-{
-	return kvm_exit_stats_show_sum(m, "vcpu", NULL, m->private);
+	for (time = 0; time < KVM_EXIT_TIMES; time++) {
+		for (i = 0; i < ARRAY_SIZE(sum->exits[time]); i++)
+			sum->exits[time][i] += READ_ONCE(hist->exits[time][i]);
+		for (i = 0; i < ARRAY_SIZE(sum->max[time]); i++)
+			sum->max[time][i] = max(sum->max[time][i],
+						READ_ONCE(hist->max[time][i]));
+	}
 }
 
-static int kvm_exit_stats_open(struct file *file, struct kvm *kvm,
-			       int (*show)(struct seq_file *m, void *unused),
-			       void *data)
+static void kvm_exit_latency_rows(struct seq_file *m,
+				  const struct kvm_exit_hist *hist,
+				  unsigned int slot, int time)
+{
+	unsigned int base = READ_ONCE(kvm_exit_hist_base[slot]);
+	struct kvm_exit_label label;
+	char below[24];
+	int bucket;
+
+	if ((!base && slot != KVM_EXIT_SLOT_OTHER) ||
+	    !kvm_exit_label(&label, slot))
+		return;
+
+	for (bucket = 0; bucket < KVM_EXIT_BUCKETS; bucket++) {
+		u64 end = 1ull << (bucket + KVM_EXIT_BUCKET_SHIFT);
+		u64 exits = hist->exits[time][base + bucket];
+
+		if (!exits)
+			continue;
+
+		if (bucket == KVM_EXIT_BUCKETS - 1)
+			strscpy(below, "-");
+		else
+			snprintf(below, sizeof(below), "%llu", end);
+		seq_printf(m, "%6s %-32s %-6s %20llu %20llu %12llu %12s\n",
+			   label.number, label.name, kvm_exit_times[time],
+			   exits, hist->max[time][base / KVM_EXIT_BUCKETS],
+			   bucket ? end / 2 : 0, below);
+	}
+}
+
+static int kvm_exit_latency_show(struct seq_file *m, const char *scope,
+				 struct kvm *kvm, struct kvm_vcpu *vcpu)
+{
+	struct kvm_exit_hist *sum __free(kvfree) =
+		kvzalloc(sizeof(*sum), GFP_KERNEL);
+	unsigned int slot;
+	unsigned long i;
+	int cpu, time;
+
+	if (!sum)
+		return -ENOMEM;
+
+	if (vcpu) {
+		kvm_exit_hist_add(sum, vcpu->exit_clock.hist);
+	} else if (kvm) {
+		kvm_for_each_vcpu(i, vcpu, kvm)
+			kvm_exit_hist_add(sum, vcpu->exit_clock.hist);
+	} else {
+		for_each_possible_cpu(cpu)
+			kvm_exit_hist_add(sum, per_cpu_ptr(kvm_exit_hist_cpu,
+							   cpu));
+	}
+
+	seq_printf(m, "exit_latency version=%d isa=%s tsc_khz=%u scope=%s enabled=%d\n",
+		   KVM_EXIT_STATS_FORMAT, kvm_exit_isa()->name, tsc_khz,
+		   scope, kvm_exit_stats_on());
+	seq_printf(m, "%6s %-32s %-6s %20s %20s %12s %12s\n", "reason", "name",
+		   "time", "exits", "max_cycles", "from_cycles",
+		   "below_cycles");
+
+	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++) {
+		for (time = 0; time < KVM_EXIT_TIMES; time++)
+			kvm_exit_latency_rows(m, sum, slot, time);
+	}
+	return 0;
+}
+
+static int kvm_exit_file_open(struct file *file, struct kvm *kvm,
+			      int (*show)(struct seq_file *m, void *unused),
+			      void *data)
 {
 	int r;
 
@@ -475,71 +820,305 @@ static int kvm_exit_stats_open(struct file *file, struct kvm *kvm,
 	return r;
 }
 
-static int kvm_exit_stats_vm_open(struct inode *inode, struct file *file)
-{
-	struct kvm *kvm = inode->i_private;
-
-	return kvm_exit_stats_open(file, kvm, kvm_exit_stats_vm_show, kvm);
+/* A file of a VM or of a vCPU, @data, which keeps the VM while it is open. */
+#define KVM_EXIT_FILE(_name, _show, _scope, type, _kvm, _vcpu)		\
+static int _name##_show(struct seq_file *m, void *unused)		\
+{									\
+	type *data = m->private;					\
+									\
+	return _show(m, _scope, _kvm, _vcpu);				\
+}									\
+									\
+static int _name##_open(struct inode *inode, struct file *file)	\
+{									\
+	type *data = inode->i_private;					\
+									\
+	return kvm_exit_file_open(file, _kvm, _name##_show, data);	\
+}									\
+									\
+static int _name##_release(struct inode *inode, struct file *file)	\
+{									\
+	type *data = inode->i_private;					\
+									\
+	kvm_put_kvm(_kvm);						\
+	return single_release(inode, file);				\
+}									\
+									\
+static const struct file_operations _name##_fops = {			\
+	.owner = THIS_MODULE,						\
+	.open = _name##_open,						\
+	.read = seq_read,						\
+	.llseek = seq_lseek,						\
+	.release = _name##_release,					\
 }
 
-static int kvm_exit_stats_vm_release(struct inode *inode, struct file *file)
+KVM_EXIT_FILE(kvm_exit_stats_vm, kvm_exit_stats_show, "vm",
+	      struct kvm, data, NULL);
+KVM_EXIT_FILE(kvm_exit_latency_vm, kvm_exit_latency_show, "vm",
+	      struct kvm, data, NULL);
+KVM_EXIT_FILE(kvm_exit_stats_vcpu, kvm_exit_stats_show, "vcpu",
+	      struct kvm_vcpu, data->kvm, data);
+KVM_EXIT_FILE(kvm_exit_latency_vcpu, kvm_exit_latency_show, "vcpu",
+	      struct kvm_vcpu, data->kvm, data);
+
+static int kvm_exit_stats_host_show(struct seq_file *m, void *unused)
 {
-	kvm_put_kvm(inode->i_private);
-	return single_release(inode, file);
+	return kvm_exit_stats_show(m, "host", NULL, NULL);
 }
+DEFINE_SHOW_ATTRIBUTE(kvm_exit_stats_host);
 
-static int kvm_exit_stats_vcpu_open(struct inode *inode, struct file *file)
+static int kvm_exit_latency_host_show(struct seq_file *m, void *unused)
 {
-	struct kvm_vcpu *vcpu = inode->i_private;
-
-	return kvm_exit_stats_open(file, vcpu->kvm, kvm_exit_stats_vcpu_show,
-				   vcpu);
+	return kvm_exit_latency_show(m, "host", NULL, NULL);
 }
-
-static int kvm_exit_stats_vcpu_release(struct inode *inode, struct file *file)
-{
-	struct kvm_vcpu *vcpu = inode->i_private;
-
-	kvm_put_kvm(vcpu->kvm);
-	return single_release(inode, file);
-}
-
-static const struct file_operations kvm_exit_stats_vm_fops = {
-	.owner = THIS_MODULE,
-	.open = kvm_exit_stats_vm_open,
-	.read = seq_read,
-	.llseek = seq_lseek,
-	.release = kvm_exit_stats_vm_release,
-};
-
-static const struct file_operations kvm_exit_stats_vcpu_fops = {
-	.owner = THIS_MODULE,
-	.open = kvm_exit_stats_vcpu_open,
-	.read = seq_read,
-	.llseek = seq_lseek,
-	.release = kvm_exit_stats_vcpu_release,
-};
+DEFINE_SHOW_ATTRIBUTE(kvm_exit_latency_host);
 
 static void kvm_exit_stats_create(struct dentry *dir, void *data,
-				  const struct file_operations *fops)
+				  const struct file_operations *stats,
+				  const struct file_operations *latency)
 {
+	if (!kvm_exit_isa())
+		return;
+
 	/* Mode 0444: lockdown refuses debugfs files with a write bit. */
-	if (kvm_x86_ops.exit_isa)
-		debugfs_create_file("exit_stats", 0444, dir, data, fops);
+	debugfs_create_file("exit_stats", 0444, dir, data, stats);
+	if (kvm_exit_histograms)
+		debugfs_create_file("exit_latency", 0444, dir, data, latency);
 }
 
 void kvm_exit_stats_debugfs_host(struct dentry *dir)
 {
-	kvm_exit_stats_create(dir, NULL, &kvm_exit_stats_host_fops);
+	kvm_exit_stats_create(dir, NULL, &kvm_exit_stats_host_fops,
+			      &kvm_exit_latency_host_fops);
 }
 
 void kvm_exit_stats_debugfs_vm(struct kvm *kvm)
 {
-	kvm_exit_stats_create(kvm->debugfs_dentry, kvm,
-			      &kvm_exit_stats_vm_fops);
+	kvm_exit_stats_create(kvm->debugfs_dentry, kvm, &kvm_exit_stats_vm_fops,
+			      &kvm_exit_latency_vm_fops);
 }
 
 void kvm_exit_stats_debugfs_vcpu(struct kvm_vcpu *vcpu, struct dentry *dir)
 {
-	kvm_exit_stats_create(dir, vcpu, &kvm_exit_stats_vcpu_fops);
+	kvm_exit_stats_create(dir, vcpu, &kvm_exit_stats_vcpu_fops,
+			      &kvm_exit_latency_vcpu_fops);
+}
+
+/*
+ * The host's totals in sysfs, see
+ * Documentation/ABI/testing/sysfs-kernel-kvm-exit-stats.
+ */
+struct kvm_exit_reason_dir {
+	struct kobject kobj;
+	unsigned int slot;
+};
+
+static struct kobject *kvm_exit_kvm_dir;
+static struct kobject *kvm_exit_stats_dir;
+static struct kvm_exit_reason_dir *kvm_exit_reason_dirs[KVM_EXIT_SLOTS];
+
+static unsigned int kvm_exit_dir_slot(struct kobject *kobj)
+{
+	return container_of(kobj, struct kvm_exit_reason_dir, kobj)->slot;
+}
+
+static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	struct kvm_exit_label label;
+
+	if (!kvm_exit_label(&label, kvm_exit_dir_slot(kobj)))
+		return -ENOENT;
+	return sysfs_emit(buf, "%s\n", label.name);
+}
+
+static ssize_t slot_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%u\n", kvm_exit_dir_slot(kobj));
+}
+
+static ssize_t kvm_exit_column_show(struct kobject *kobj,
+				    struct kobj_attribute *attr, char *buf)
+{
+	int column = match_string(kvm_exit_columns, KVM_EXIT_COLUMNS,
+				  attr->attr.name);
+
+	if (column < 0)
+		return column;
+	return sysfs_emit(buf, "%llu\n",
+			  kvm_exit_slot_sum(NULL, column,
+					    kvm_exit_dir_slot(kobj)));
+}
+
+#define KVM_EXIT_ATTR(_name, _show) \
+	static struct kobj_attribute _name##_attr = __ATTR(_name, 0400, _show, NULL)
+
+KVM_EXIT_ATTR(name, name_show);
+KVM_EXIT_ATTR(slot, slot_show);
+KVM_EXIT_ATTR(exits, kvm_exit_column_show);
+KVM_EXIT_ATTR(handle_cycles, kvm_exit_column_show);
+KVM_EXIT_ATTR(user_cycles, kvm_exit_column_show);
+KVM_EXIT_ATTR(wait_cycles, kvm_exit_column_show);
+KVM_EXIT_ATTR(preempted_cycles, kvm_exit_column_show);
+KVM_EXIT_ATTR(l2_exits, kvm_exit_column_show);
+KVM_EXIT_ATTR(l2_handle_cycles, kvm_exit_column_show);
+
+static struct attribute *kvm_exit_reason_attrs[] = {
+	&name_attr.attr,
+	&slot_attr.attr,
+	&exits_attr.attr,
+	&handle_cycles_attr.attr,
+	&user_cycles_attr.attr,
+	&wait_cycles_attr.attr,
+	&preempted_cycles_attr.attr,
+	&l2_exits_attr.attr,
+	&l2_handle_cycles_attr.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(kvm_exit_reason);
+
+static void kvm_exit_reason_release(struct kobject *kobj)
+{
+	kfree(container_of(kobj, struct kvm_exit_reason_dir, kobj));
+}
+
+static const struct kobj_type kvm_exit_reason_type = {
+	.release = kvm_exit_reason_release,
+	.sysfs_ops = &kobj_sysfs_ops,
+	.default_groups = kvm_exit_reason_groups,
+};
+
+static ssize_t version_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%d\n", KVM_EXIT_STATS_FORMAT);
+}
+
+static ssize_t isa_show(struct kobject *kobj, struct kobj_attribute *attr,
+			char *buf)
+{
+	return sysfs_emit(buf, "%s\n", kvm_exit_isa()->name);
+}
+
+static ssize_t tsc_khz_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%u\n", tsc_khz);
+}
+
+static ssize_t enabled_show(struct kobject *kobj, struct kobj_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%d\n", kvm_exit_stats_on());
+}
+
+#define KVM_EXIT_SCALAR(_name)						\
+static ssize_t _name##_show(struct kobject *kobj,			\
+			    struct kobj_attribute *attr, char *buf)	\
+{									\
+	size_t offset = offsetof(struct kvm_exit_counts, _name);	\
+									\
+	return sysfs_emit(buf, "%llu\n",				\
+			  kvm_exit_counter_sum(NULL, offset));		\
+}									\
+KVM_EXIT_ATTR(_name, _name##_show)
+
+KVM_EXIT_ATTR(version, version_show);
+KVM_EXIT_ATTR(isa, isa_show);
+KVM_EXIT_ATTR(tsc_khz, tsc_khz_show);
+KVM_EXIT_ATTR(enabled, enabled_show);
+KVM_EXIT_SCALAR(guest_cycles);
+KVM_EXIT_SCALAR(failed_entries);
+KVM_EXIT_SCALAR(clamped);
+
+static const struct attribute *kvm_exit_stats_attrs[] = {
+	&version_attr.attr,
+	&isa_attr.attr,
+	&tsc_khz_attr.attr,
+	&enabled_attr.attr,
+	&guest_cycles_attr.attr,
+	&failed_entries_attr.attr,
+	&clamped_attr.attr,
+	NULL
+};
+
+static int kvm_exit_reason_dir_create(unsigned int slot)
+{
+	struct kvm_exit_label label;
+	struct kvm_exit_reason_dir *dir;
+	int r;
+
+	if (!kvm_exit_label(&label, slot))
+		return 0;
+
+	dir = kzalloc(sizeof(*dir), GFP_KERNEL);
+	if (!dir)
+		return -ENOMEM;
+
+	dir->slot = slot;
+	r = kobject_init_and_add(&dir->kobj, &kvm_exit_reason_type,
+				 kvm_exit_stats_dir, "reason-%s",
+				 slot == KVM_EXIT_SLOT_OTHER ? "other" :
+							       label.number);
+	if (r)
+		kobject_put(&dir->kobj);
+	else
+		kvm_exit_reason_dirs[slot] = dir;
+	return r;
+}
+
+static void kvm_exit_stats_sysfs_remove(void)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++) {
+		if (kvm_exit_reason_dirs[slot])
+			kobject_put(&kvm_exit_reason_dirs[slot]->kobj);
+		kvm_exit_reason_dirs[slot] = NULL;
+	}
+	kobject_put(kvm_exit_stats_dir);
+	kvm_exit_stats_dir = NULL;
+	kobject_put(kvm_exit_kvm_dir);
+	kvm_exit_kvm_dir = NULL;
+}
+
+/* KVM works without, so a failure only is told. */
+static void kvm_exit_stats_sysfs_create(void)
+{
+	unsigned int slot;
+	int r = -ENOMEM;
+
+	kvm_exit_kvm_dir = kobject_create_and_add("kvm", kernel_kobj);
+	if (!kvm_exit_kvm_dir)
+		goto fail;
+
+	kvm_exit_stats_dir = kobject_create_and_add("exit_stats",
+						    kvm_exit_kvm_dir);
+	if (!kvm_exit_stats_dir)
+		goto fail;
+
+	r = sysfs_create_files(kvm_exit_stats_dir, kvm_exit_stats_attrs);
+	for (slot = 0; !r && slot < KVM_EXIT_SLOTS; slot++)
+		r = kvm_exit_reason_dir_create(slot);
+	if (!r)
+		return;
+fail:
+	pr_warn("exit_stats: no totals in sysfs: %d\n", r);
+	kvm_exit_stats_sysfs_remove();
+}
+
+/* Call when kvm_x86_ops are the vendor module's, and before its VMs. */
+void kvm_exit_stats_vendor_init(void)
+{
+	kvm_exit_vendor_isa = kvm_x86_ops.exit_isa;
+	if (kvm_exit_vendor_isa)
+		kvm_exit_stats_sysfs_create();
+}
+
+void kvm_exit_stats_vendor_exit(void)
+{
+	if (kvm_exit_vendor_isa)
+		kvm_exit_stats_sysfs_remove();
+	kvm_exit_vendor_isa = NULL;
 }

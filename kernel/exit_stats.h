@@ -4,6 +4,7 @@
 
 #include <linux/jump_label.h>
 #include <linux/kvm_host.h>
+#include <linux/overflow.h>
 #include <linux/percpu.h>
 #include <linux/tracepoint-defs.h>
 
@@ -17,40 +18,84 @@ struct kvm_exit_isa {
 	/* "vmx" or "svm" */
 	const char *name;
 	bool is_svm;
-	/* The first exit number above all that the architecture defines. */
+	/*
+	 * The first exit number above all that the architecture defines, but
+	 * for SVM's negative ones.
+	 */
 	u32 nr_end;
-	/* The slot of an exit number, or -ENOENT if it is not defined. */
+	/*
+	 * The slot of an exit number, -ENOENT if the architecture does not
+	 * define it, or -ENODATA if it does but KVM never sees it.
+	 */
 	int (*nr_to_slot)(u32 nr);
-	/* The exit number of a slot other than KVM_EXIT_SLOT_OTHER. */
-	u32 (*slot_to_nr)(unsigned int slot);
+	/* The exit number of a slot, or -ENOENT if no number has that slot. */
+	int (*slot_to_nr)(unsigned int slot, u32 *nr);
 	/* The kernel's own table of names, VMX_EXIT_REASONS or its like. */
 	const struct trace_print_flags *names;
 	unsigned int nr_names;
 };
 
-/*
- * Where a vCPU's time goes between VM-exit and the next VM-entry.  Only the
- * handle phase is charged so far.
- */
-enum kvm_exit_phase {
-	/* KVM runs on behalf of the vCPU */
-	KVM_EXIT_PHASE_HANDLE,
-	/* KVM_RUN returned to the VMM */
-	KVM_EXIT_PHASE_USER,
-	/* blocked, or polling before it blocks */
-	KVM_EXIT_PHASE_WAIT,
-};
-
 #ifdef CONFIG_KVM_EXIT_STATS
 
+/*
+ * Histograms of the time of one exit, by powers of two: bucket 0 is for less
+ * than 2^KVM_EXIT_BUCKET_SHIFT cycles, each further one for twice as much as
+ * the one before, and the last has no upper limit.
+ */
+#define KVM_EXIT_BUCKET_SHIFT	8
+#define KVM_EXIT_BUCKETS	24
+
+/*
+ * With KVM_EXIT_SLOTS rows the histograms of a vCPU would take 55 KiB, and most
+ * slots never are used.  Slots are given rows as they are first seen; the last
+ * to come share row 0 with KVM_EXIT_SLOT_OTHER.
+ */
+#define KVM_EXIT_ROWS		60
+
+enum kvm_exit_time {
+	/* the handle phase */
+	KVM_EXIT_TIME_HANDLE,
+	/* from exit to entry, less the wait phase */
+	KVM_EXIT_TIME_TOTAL,
+	KVM_EXIT_TIMES
+};
+
+/* The histograms of one vCPU or of one CPU. */
+struct kvm_exit_hist {
+	u64 exits[KVM_EXIT_TIMES][KVM_EXIT_ROWS * KVM_EXIT_BUCKETS];
+	u64 max[KVM_EXIT_TIMES][KVM_EXIT_ROWS];
+	/* Whatever takes longer is for the slow path.  Of a vCPU only. */
+	u32 limit[KVM_EXIT_SLOTS];
+};
+
+#define KVM_EXIT_STAMP_SLOW	(~0ull)
+
+/* The bucket of a time in TSC cycles. */
+static __always_inline unsigned int kvm_exit_bucket(u64 cycles)
+{
+	unsigned int bucket = fls64(cycles >> KVM_EXIT_BUCKET_SHIFT);
+
+	return bucket < KVM_EXIT_BUCKETS ? bucket : KVM_EXIT_BUCKETS - 1;
+}
+
 DECLARE_STATIC_KEY_TRUE(kvm_exit_stats_key);
-extern unsigned long kvm_exit_stats_epoch;
+DECLARE_STATIC_KEY_TRUE(kvm_exit_hist_key);
 extern struct kvm_exit_counts __percpu *kvm_exit_counts_cpu;
+extern struct kvm_exit_hist __percpu *kvm_exit_hist_cpu;
+extern u16 kvm_exit_hist_base[KVM_EXIT_SLOTS];
+
+const struct kvm_exit_isa *kvm_exit_isa(void);
 
 int kvm_exit_stats_init(void);
 void kvm_exit_stats_exit(void);
 
-void kvm_exit_clock_switch(struct kvm_vcpu *vcpu, enum kvm_exit_phase phase);
+int kvm_exit_stats_vcpu_create(struct kvm_vcpu *vcpu);
+void kvm_exit_stats_vcpu_destroy(struct kvm_vcpu *vcpu);
+
+void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now);
+void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot, u64 now);
+void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column);
+void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu);
 
 bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 			  u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
@@ -59,70 +104,146 @@ void kvm_exit_stats_debugfs_host(struct dentry *dir);
 void kvm_exit_stats_debugfs_vm(struct kvm *kvm);
 void kvm_exit_stats_debugfs_vcpu(struct kvm_vcpu *vcpu, struct dentry *dir);
 
-/*
- * Charge the time since the clock's stamp to the pending exit.  The caller
- * knows that the clock runs and that it is in the handle phase.
- */
-static __always_inline void kvm_exit_clock_charge(struct kvm_vcpu *vcpu)
+void kvm_exit_stats_vendor_init(void);
+void kvm_exit_stats_vendor_exit(void);
+
+/* Slots are unsigned long here, which spares instructions that widen them. */
+static __always_inline void kvm_exit_count(struct kvm_vcpu *vcpu,
+					   enum kvm_exit_column column,
+					   unsigned long slot, u64 n)
 {
-	struct kvm_exit_clock *clock = &vcpu->exit_clock;
-	u64 now = rdtsc();
+	vcpu->stat.exit_counts.slots[column][slot] += n;
+	this_cpu_add(kvm_exit_counts_cpu->slots[column][slot], n);
+}
 
-	/* TSCs of two CPUs may differ, and a TSC may restart after suspend. */
-	if (unlikely(now < clock->stamp)) {
-		vcpu->stat.exit_counts.clamped++;
-		this_cpu_inc(kvm_exit_counts_cpu->clamped);
-		return;
-	}
+/*
+ * Put an undivided exit into the histograms.  False if that is for the slow
+ * path: the longest so far, and so the first of its slot, too.
+ */
+static __always_inline bool kvm_exit_hist_count(struct kvm_vcpu *vcpu,
+						unsigned long slot, u64 cycles)
+{
+	struct kvm_exit_hist __percpu *cpu = kvm_exit_hist_cpu;
+	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
+	unsigned long i;
 
-	now -= clock->stamp;
-	vcpu->stat.exit_counts.handle_cycles[clock->slot] += now;
-	this_cpu_add(kvm_exit_counts_cpu->handle_cycles[clock->slot], now);
+	if (unlikely(cycles > hist->limit[slot]))
+		return false;
+
+	/* The limit is in the last bucket, so there is nothing to cut off. */
+	i = kvm_exit_hist_base[slot] +
+	    (unsigned long)fls64(cycles >> KVM_EXIT_BUCKET_SHIFT);
+	hist->exits[KVM_EXIT_TIME_HANDLE][i]++;
+	hist->exits[KVM_EXIT_TIME_TOTAL][i]++;
+	this_cpu_inc(cpu->exits[KVM_EXIT_TIME_HANDLE][i]);
+	this_cpu_inc(cpu->exits[KVM_EXIT_TIME_TOTAL][i]);
+	return true;
 }
 
 /* Call with interrupts off, as near as possible before VM-entry. */
 static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	unsigned long slot = clock->slot;
+	u64 now, cycles;
+
 	if (!static_branch_likely(&kvm_exit_stats_key))
 		return;
 
-	if (vcpu->exit_clock.epoch == READ_ONCE(kvm_exit_stats_epoch))
-		kvm_exit_clock_charge(vcpu);
+	now = rdtsc();
+	if (unlikely(check_sub_overflow(now, clock->stamp, &cycles)))
+		goto slow;
+
+	if (static_branch_likely(&kvm_exit_hist_key) &&
+	    !kvm_exit_hist_count(vcpu, slot, cycles))
+		goto slow;
+
+	clock->stamp = now;
+	kvm_exit_count(vcpu, KVM_EXIT_HANDLE, slot, cycles);
+	return;
+
+slow:
+	/* It is noinstr, which objtool cannot see in another module. */
+	instrumentation_begin();
+	__kvm_exit_stats_vmentry(vcpu, now);
+	instrumentation_end();
 }
 
 /*
- * Call with interrupts off, as near as possible after VM-exit.  A slot out of
+ * Call with interrupts off, as near as possible after VM-exit and before
+ * anything can change whether the vCPU is in a nested guest.  A slot out of
  * range counts as KVM_EXIT_SLOT_OTHER.
  */
 static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
-						  unsigned int slot,
-						  bool failed_entry)
+						  unsigned long slot)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
-	unsigned long epoch;
+	struct kvm_exit_counts __percpu *cpu;
+	u64 now, cycles;
 
 	if (!static_branch_likely(&kvm_exit_stats_key))
-		return;
-
-	epoch = READ_ONCE(kvm_exit_stats_epoch);
-	if (unlikely(!(epoch & 1)))
 		return;
 
 	if (unlikely(slot >= KVM_EXIT_SLOTS))
 		slot = KVM_EXIT_SLOT_OTHER;
 
-	clock->stamp = rdtsc();
-	clock->epoch = epoch;
-	clock->slot = slot;
-	clock->phase = KVM_EXIT_PHASE_HANDLE;
-
-	vcpu->stat.exit_counts.exits[slot]++;
-	this_cpu_inc(kvm_exit_counts_cpu->exits[slot]);
-
-	if (unlikely(failed_entry)) {
-		vcpu->stat.exit_counts.failed_entries++;
-		this_cpu_inc(kvm_exit_counts_cpu->failed_entries);
+	now = rdtsc();
+	if (unlikely(check_sub_overflow(now, clock->stamp, &cycles) ||
+		     (vcpu->arch.hflags & HF_GUEST_MASK))) {
+		instrumentation_begin();
+		__kvm_exit_stats_vmexit(vcpu, slot, now);
+		instrumentation_end();
+		return;
 	}
+
+	clock->stamp = now;
+	clock->slot = slot;
+
+	cpu = kvm_exit_counts_cpu;
+	vcpu->stat.exit_counts.guest_cycles += cycles;
+	this_cpu_add(cpu->guest_cycles, cycles);
+	vcpu->stat.exit_counts.slots[KVM_EXIT_EXITS][slot]++;
+	this_cpu_inc(cpu->slots[KVM_EXIT_EXITS][slot]);
+}
+
+/* The VM-exit just counted was a failed VM-entry. */
+static __always_inline void kvm_exit_stats_failed_entry(struct kvm_vcpu *vcpu)
+{
+	if (!static_branch_likely(&kvm_exit_stats_key))
+		return;
+
+	vcpu->stat.exit_counts.failed_entries++;
+	this_cpu_inc(kvm_exit_counts_cpu->failed_entries);
+}
+
+/* The vCPU stops being handled: it blocks, or goes to userspace. */
+static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
+{
+	if (static_branch_likely(&kvm_exit_stats_key))
+		vcpu->exit_clock.mark = rdtsc();
+}
+
+/* It is handled again; @column says what it did since the begin. */
+static __always_inline void kvm_exit_phase_end(struct kvm_vcpu *vcpu,
+					       enum kvm_exit_column column)
+{
+	if (static_branch_likely(&kvm_exit_stats_key))
+		__kvm_exit_phase_end(vcpu, column);
+}
+
+/* The vCPU is scheduled out while it could run.  Nests in the other phases. */
+static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
+{
+	if (static_branch_likely(&kvm_exit_stats_key))
+		vcpu->exit_clock.preempt_mark = rdtsc();
+}
+
+/* The vCPU is on a CPU, perhaps again. */
+static __always_inline void kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
+{
+	if (static_branch_likely(&kvm_exit_stats_key) &&
+	    vcpu->exit_clock.preempt_mark)
+		__kvm_exit_preempt_end(vcpu);
 }
 
 #else /* !CONFIG_KVM_EXIT_STATS */
@@ -136,8 +257,12 @@ static inline void kvm_exit_stats_exit(void)
 {
 }
 
-static inline void kvm_exit_clock_switch(struct kvm_vcpu *vcpu,
-					 enum kvm_exit_phase phase)
+static inline int kvm_exit_stats_vcpu_create(struct kvm_vcpu *vcpu)
+{
+	return 0;
+}
+
+static inline void kvm_exit_stats_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
 }
 
@@ -161,13 +286,32 @@ static inline void kvm_exit_stats_debugfs_vcpu(struct kvm_vcpu *vcpu,
 {
 }
 
+static inline void kvm_exit_stats_vendor_init(void)
+{
+}
+
+static inline void kvm_exit_stats_vendor_exit(void)
+{
+}
+
 static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
-						  unsigned int slot,
-						  bool failed_entry)
+static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
+{
+}
+
+static __always_inline void kvm_exit_phase_end(struct kvm_vcpu *vcpu,
+					       enum kvm_exit_column column)
+{
+}
+
+static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
+{
+}
+
+static __always_inline void kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
 {
 }
 

@@ -233,9 +233,10 @@ def guest_initrd(target):
 def payload(krel):
     modules = BUILD / "modules" / krel
     programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
+    test_modules = sorted((BUILD / "test-modules").glob("*.ko"))
     selftests = BUILD / "selftests/bin"
     target = LAB / "payload.img"
-    stamp = krel + digest(HERE, modules, selftests, *programs)
+    stamp = krel + digest(HERE, modules, selftests, *test_modules, *programs)
     if up_to_date(target, stamp):
         return
     with step("Building the payload image"), work_dir("payload") as tmp:
@@ -250,8 +251,10 @@ def payload(krel):
             shutil.copy2(file, lib)
         shutil.copytree(modules, lib / "updates")
         shutil.rmtree(staging)
-        for name in ("usr/bin", "sbin", "boot"):
+        for name in ("usr/bin", "usr/lib/test-modules", "sbin", "boot"):
             (tree / name).mkdir(parents=True)
+        for module in test_modules:
+            shutil.copy2(module, tree / "usr/lib/test-modules")
         shutil.copy2(BUILD / "exitstat", tree / "usr/bin")
         for program in programs[2:]:
             shutil.copy2(program, tree / "usr/bin")

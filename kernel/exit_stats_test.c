@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of the exit accounting, as far as it needs no guest.
+ *
+ * They run on the ISA of the vendor module that is loaded.  A vCPU that never
+ * runs stands in for one that does, so the host's totals know of its exits.
+ */
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/module.h>
+
+#include "x86.h"
+#include "exit_stats.h"
+
+#define TEST_SLOT	1
+
+struct exit_stats_test {
+	struct kvm_vcpu *vcpu;
+	struct kvm_exit_counts *counts;
+	struct kvm_exit_clock *clock;
+	struct kvm_exit_hist *hist;
+};
+
+static int exit_stats_test_init(struct kunit *test)
+{
+	struct exit_stats_test *t;
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->vcpu = kunit_kzalloc(test, sizeof(*t->vcpu), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->vcpu);
+	t->hist = kunit_kzalloc(test, sizeof(*t->hist), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->hist);
+
+	t->counts = &t->vcpu->stat.exit_counts;
+	t->clock = &t->vcpu->exit_clock;
+	/* As in a new vCPU. */
+	t->clock->stamp = KVM_EXIT_STAMP_SLOW;
+	if (static_key_enabled(&kvm_exit_hist_key))
+		t->clock->hist = t->hist;
+	test->priv = t;
+
+	if (!static_key_enabled(&kvm_exit_stats_key))
+		kunit_skip(test, "exit_stats is off");
+	return 0;
+}
+
+static void vmentry(struct kvm_vcpu *vcpu)
+{
+	local_irq_disable();
+	kvm_exit_stats_vmentry(vcpu);
+	local_irq_enable();
+}
+
+static void vmexit(struct kvm_vcpu *vcpu, unsigned int slot)
+{
+	local_irq_disable();
+	kvm_exit_stats_vmexit(vcpu, slot);
+	local_irq_enable();
+}
+
+static u64 sum(const struct kvm_exit_counts *counts, enum kvm_exit_column from,
+	       enum kvm_exit_column to)
+{
+	unsigned int column, slot;
+	u64 sum = 0;
+
+	for (column = from; column <= to; column++) {
+		for (slot = 0; slot < KVM_EXIT_SLOTS; slot++)
+			sum += counts->slots[column][slot];
+	}
+	return sum;
+}
+
+static u64 hist_sum(const struct kvm_exit_hist *hist, enum kvm_exit_time time)
+{
+	u64 sum = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hist->exits[time]); i++)
+		sum += hist->exits[time][i];
+	return sum;
+}
+
+/* A number has the slot that has the number, and no slot is out of range. */
+static void test_slots(struct kunit *test)
+{
+	const struct kvm_exit_isa *isa = kvm_exit_isa();
+	static const u32 from[] = { 0, 0x7fffff00, 0xefffff00, 0xfffffe00 };
+	unsigned int i, slot, defined = 0, seen = 0;
+	u32 nr, n;
+
+	if (!isa) {
+		kunit_skip(test, "no vendor module is loaded");
+		return;
+	}
+
+	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++) {
+		if (isa->slot_to_nr(slot, &nr))
+			continue;
+		defined++;
+		KUNIT_EXPECT_EQ(test, isa->nr_to_slot(nr), (int)slot);
+		KUNIT_EXPECT_LT(test, slot, (unsigned int)KVM_EXIT_SLOT_OTHER);
+	}
+	KUNIT_EXPECT_GT(test, defined, 70u);
+
+	for (i = 0; i < ARRAY_SIZE(from); i++) {
+		for (n = 0; n < (i ? 0x200 : 0x20000); n++) {
+			int r = isa->nr_to_slot(from[i] + n);
+
+			if (r < 0) {
+				KUNIT_EXPECT_TRUE(test, r == -ENOENT ||
+							r == -ENODATA);
+				continue;
+			}
+			seen++;
+			KUNIT_EXPECT_LT(test, r, KVM_EXIT_SLOT_OTHER);
+			KUNIT_EXPECT_EQ(test, isa->slot_to_nr(r, &nr), 0);
+			KUNIT_EXPECT_EQ(test, nr, from[i] + n);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, seen, defined);
+
+	KUNIT_EXPECT_NE(test, isa->nr_to_slot(isa->nr_end - 1), -ENOENT);
+	for (nr = isa->nr_end; nr < 0x20000; nr++)
+		KUNIT_EXPECT_EQ(test, isa->nr_to_slot(nr), -ENOENT);
+}
+
+static void test_buckets(struct kunit *test)
+{
+	static const struct {
+		u64 cycles;
+		unsigned int bucket;
+	} cases[] = {
+		{ 0, 0 },
+		{ 255, 0 },
+		{ 256, 1 },
+		{ 511, 1 },
+		{ 512, 2 },
+		{ (1ull << 30) - 1, 22 },
+		{ 1ull << 30, 23 },
+		{ 1ull << 31, 23 },
+		{ ~0ull, 23 },
+	};
+	int i;
+
+	KUNIT_EXPECT_EQ(test, KVM_EXIT_BUCKETS, 24);
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		KUNIT_EXPECT_EQ(test, kvm_exit_bucket(cases[i].cycles),
+				cases[i].bucket);
+}
+
+/* The first VM-entry has no exit before it. */
+static void test_first_entry(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, sum(t->counts, 0, KVM_EXIT_COLUMNS - 1), 0ull);
+	vmexit(t->vcpu, TEST_SLOT);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_EXITS][TEST_SLOT], 1ull);
+	KUNIT_EXPECT_GT(test, t->counts->guest_cycles, 0ull);
+}
+
+/* What is charged is the time that passed, to the cycle. */
+static void test_phases(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+	u64 (*slots)[KVM_EXIT_SLOTS] = t->counts->slots;
+	u64 begin, wait;
+	int i;
+
+	vmentry(t->vcpu);
+	begin = t->clock->stamp;
+	for (i = 0; i < 100; i++) {
+		vmexit(t->vcpu, i % 3);
+		if (i % 2) {
+			kvm_exit_phase_begin(t->vcpu);
+			udelay(3);
+			kvm_exit_preempt_begin(t->vcpu);
+			udelay(2);
+			kvm_exit_preempt_end(t->vcpu);
+			kvm_exit_phase_end(t->vcpu, KVM_EXIT_WAIT);
+		}
+		if (i % 5 == 1) {
+			kvm_exit_phase_begin(t->vcpu);
+			udelay(1);
+			kvm_exit_phase_end(t->vcpu, KVM_EXIT_USER);
+		}
+		vmentry(t->vcpu);
+	}
+
+	KUNIT_EXPECT_EQ(test, t->counts->guest_cycles +
+			      sum(t->counts, KVM_EXIT_HANDLE, KVM_EXIT_PREEMPTED),
+			t->clock->stamp - begin);
+	KUNIT_EXPECT_EQ(test, sum(t->counts, 0, KVM_EXIT_EXITS), 100ull);
+	wait = slots[KVM_EXIT_WAIT][0];
+	KUNIT_EXPECT_GT(test, wait, slots[KVM_EXIT_PREEMPTED][0] / 2);
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_PREEMPTED][0], 0ull);
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_USER][0], 0ull);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 0ull);
+
+	if (!t->clock->hist)
+		return;
+	KUNIT_EXPECT_EQ(test, hist_sum(t->hist, KVM_EXIT_TIME_HANDLE), 100ull);
+	KUNIT_EXPECT_EQ(test, hist_sum(t->hist, KVM_EXIT_TIME_TOTAL), 100ull);
+}
+
+/* A time that ends before it began is no time, and is counted. */
+static void test_clamping(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+
+	vmentry(t->vcpu);
+	t->clock->stamp += 1ull << 50;
+	vmexit(t->vcpu, TEST_SLOT);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 1ull);
+	KUNIT_EXPECT_EQ(test, t->counts->guest_cycles, 0ull);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_EXITS][TEST_SLOT], 1ull);
+
+	kvm_exit_phase_begin(t->vcpu);
+	t->clock->mark += 1ull << 50;
+	kvm_exit_phase_end(t->vcpu, KVM_EXIT_USER);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 2ull);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_USER][TEST_SLOT], 0ull);
+
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 2ull);
+	vmexit(t->vcpu, TEST_SLOT);
+	t->counts->slots[KVM_EXIT_HANDLE][TEST_SLOT] = 0;
+	t->clock->stamp += 1ull << 50;
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 3ull);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_HANDLE][TEST_SLOT], 0ull);
+
+	/* And it goes on as if nothing had been. */
+	vmexit(t->vcpu, TEST_SLOT);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 3ull);
+	KUNIT_EXPECT_GT(test, t->counts->slots[KVM_EXIT_HANDLE][TEST_SLOT], 0ull);
+}
+
+static void test_nested(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+	u64 (*slots)[KVM_EXIT_SLOTS] = t->counts->slots;
+	u64 handle;
+
+	vmentry(t->vcpu);
+	t->vcpu->arch.hflags |= HF_GUEST_MASK;
+	vmexit(t->vcpu, TEST_SLOT);
+	/* The handler may leave the nested guest. */
+	t->vcpu->arch.hflags &= ~HF_GUEST_MASK;
+	vmentry(t->vcpu);
+	handle = slots[KVM_EXIT_HANDLE][TEST_SLOT];
+	KUNIT_EXPECT_GT(test, handle, 0ull);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], handle);
+
+	vmexit(t->vcpu, TEST_SLOT);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_EXITS][TEST_SLOT], 2ull);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_EXITS][TEST_SLOT], 1ull);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], handle);
+}
+
+/* Whatever a vendor module hands over, no other memory is written. */
+static void test_wild_slots(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, KVM_EXIT_SLOTS);
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, ~0u);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_EXITS][KVM_EXIT_SLOT_OTHER],
+			2ull);
+	KUNIT_EXPECT_EQ(test, sum(t->counts, 0, KVM_EXIT_EXITS), 2ull);
+}
+
+static void test_halves(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+	u64 *exits = &t->counts->slots[KVM_EXIT_EXITS][TEST_SLOT];
+
+	*exits = U32_MAX;
+	vmexit(t->vcpu, TEST_SLOT);
+	KUNIT_EXPECT_EQ(test, *exits, 1ull << 32);
+	*exits = U64_MAX;
+	vmexit(t->vcpu, TEST_SLOT);
+	KUNIT_EXPECT_EQ(test, *exits, 0ull);
+}
+
+static struct kunit_case exit_stats_test_cases[] = {
+	KUNIT_CASE(test_slots),
+	KUNIT_CASE(test_buckets),
+	KUNIT_CASE(test_first_entry),
+	KUNIT_CASE(test_phases),
+	KUNIT_CASE(test_clamping),
+	KUNIT_CASE(test_nested),
+	KUNIT_CASE(test_wild_slots),
+	KUNIT_CASE(test_halves),
+	{}
+};
+
+static struct kunit_suite exit_stats_test_suite = {
+	.name = "kvm-exit-stats",
+	.init = exit_stats_test_init,
+	.test_cases = exit_stats_test_cases,
+};
+kunit_test_suite(exit_stats_test_suite);
+
+MODULE_DESCRIPTION("KUnit tests of KVM's exit accounting");
+MODULE_LICENSE("GPL");
