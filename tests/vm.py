@@ -1,12 +1,19 @@
 """What the machine tests share: minivmm, debugfs, and numbers from them."""
 import json
+import re
+from types import SimpleNamespace
 
 DEBUGFS = "/sys/kernel/debug/kvm"
+SYSFS = "/sys/kernel/kvm/exit_stats"
 PARAMETERS = "/sys/module/kvm/parameters"
-# Basic exit reasons, Intel SDM vol. 3, appendix C.
-EXTERNAL_INTERRUPT, CPUID, HLT, IO, MSR_WRITE, INVALID_STATE, EPT_MISCONFIG = 1, 10, 12, 30, 32, 33, 49
-# The SDM's appendix C has no such numbers below 86, and none from there up.
-UNDEFINED = {35, 38, 42, 71, 82, 83}
+# Basic exit reasons (Intel SDM vol. 3, appendix C), exit codes (AMD APM vol. 2, appendix C).
+REASONS = {
+    "vmx": SimpleNamespace(INTERRUPT=1, CPUID=10, HLT=12, IO=30, MSR_WRITE=32, INVALID_STATE=33,
+                           MMIO=49),
+    "svm": SimpleNamespace(INTERRUPT=0x60, CPUID=0x72, HLT=0x78, IO=0x7B, MSR_WRITE=0x7C,
+                           INVALID_STATE=0xFFFFFFFF, MMIO=0x400),
+}
+PHASES = ("handle_cycles", "user_cycles", "wait_cycles", "preempted_cycles")
 LEAF_SIGNATURE, LEAF_INFO = 0x4FFFFF00, 0x4FFFFF01
 LEAF_CYCLES, LEAF_EXITS, LEAF_ALL_CYCLES, LEAF_ALL_EXITS = 0x4FFFFFFC, 0x4FFFFFFD, 0x4FFFFFFE, 0x4FFFFFFF
 LEAVES = (LEAF_SIGNATURE, LEAF_INFO, LEAF_CYCLES, LEAF_EXITS, LEAF_ALL_CYCLES, LEAF_ALL_EXITS)
@@ -18,9 +25,28 @@ def minivmm(machine, *arguments, timeout=120):
     return [json.loads(line) for line in output.splitlines()]
 
 
-def exits(values):
-    """{exit reason: exits} of a step's growth or of absolute values."""
-    return {nr: n for nr, n in enumerate(values["exit_reason_exits"]) if n}
+def reasons(machine):
+    return REASONS[machine.isa]
+
+
+def slots(machine):
+    """{slot: exit reason}, from sysfs; OTHER's is None."""
+    if not machine.slots:
+        for line in machine.check(f"cd {SYSFS}; grep . reason-*/slot").splitlines():
+            name, slot = re.fullmatch(r"reason-(\w+)/slot:(\d+)", line).groups()
+            machine.slots[int(slot)] = None if name == "other" else int(name)
+    return machine.slots
+
+
+def by_reason(machine, values, name="exits"):
+    """{exit reason: value} of a step's growth or of absolute values, without zeros."""
+    return {slots(machine)[slot]: n
+            for slot, n in enumerate(values[f"exit_reason_{name}"]) if n}
+
+
+def time_sum(values):
+    """All cycles of a vCPU that are accounted for."""
+    return values["exit_guest_cycles"] + sum(sum(values[f"exit_reason_{p}"]) for p in PHASES)
 
 
 def leaf(function, index=0, cpl=0):
@@ -42,16 +68,24 @@ class Stats:
         total = rows.pop()
         assert (total["reason"], total["name"]) == ("-", "TOTAL")
         self.rows = {int(row["reason"]): row for row in rows if row["reason"] != "-"}
-        self.total = int(total["exits"])
-        self.total_cycles = int(total["handle_cycles"])
-        assert self.total == sum(int(row["exits"]) for row in rows)
-        assert self.total_cycles == sum(int(row["handle_cycles"]) for row in rows)
+        self.totals = {name: int(total[name]) for name in columns[2:]}
+        self.total = self.totals["exits"]
+        self.total_cycles = self.totals["handle_cycles"]
+        for name, value in self.totals.items():
+            assert value == sum(int(row[name]) for row in rows) % 2**64, name
 
     def exits(self, nr):
-        return int(self.rows[nr]["exits"]) if nr in self.rows else 0
+        return self.value(nr, "exits")
 
     def cycles(self, nr):
-        return int(self.rows[nr]["handle_cycles"]) if nr in self.rows else 0
+        return self.value(nr, "handle_cycles")
+
+    def value(self, nr, column):
+        return int(self.rows[nr][column]) if nr in self.rows else 0
+
+    def time(self):
+        """All cycles that are accounted for."""
+        return int(self.keys["guest_cycles"]) + sum(self.totals[p] for p in PHASES)
 
 
 def stats(machine, where=""):

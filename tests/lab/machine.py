@@ -155,6 +155,8 @@ class Machine:
         self.lines = []
         self.console = self.shell = None
         self.isa = None
+        # What its vendor module says of the stats fd's arrays, once somebody asked.
+        self.slots = {}
 
     def __enter__(self):
         return self

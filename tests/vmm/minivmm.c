@@ -89,6 +89,8 @@ struct vcpu {
 	/* Snapshots before and after a step, and the TSC cycles between. */
 	uint64_t *before, *after;
 	uint64_t tsc;
+	/* The TSC at the begin of the first KVM_RUN and at the end of the last. */
+	uint64_t first_run, last_run;
 };
 
 static int kvm_fd, vm_fd;
@@ -115,6 +117,9 @@ static const struct arg arg_cycles = { "cycles", 0, ARG_LIMIT };
 static const struct arg arg_usec = { "usec", 0, 1000000 };
 static const struct arg arg_function = { "function", 0, UINT32_MAX };
 static const struct arg arg_index = { "index", 0, UINT32_MAX };
+static const struct arg arg_column = { "column", 0, UINT32_MAX };
+static const struct arg arg_slot = { "slot", 0, UINT32_MAX };
+static const struct arg arg_value = { "value", 0, UINT64_MAX };
 static const struct arg arg_cpl = { "cpl", 0, 3 };
 
 #define MAX_ARGS 3
@@ -359,7 +364,13 @@ static void set_mode(const struct vcpu *vcpu)
 /* Run the guest once.  Returns false if a signal came in between. */
 static bool run_once(struct vcpu *vcpu)
 {
-	if (!ioctl(vcpu->fd, KVM_RUN, 0))
+	bool done;
+
+	if (!vcpu->first_run)
+		vcpu->first_run = __rdtsc();
+	done = !ioctl(vcpu->fd, KVM_RUN, 0);
+	vcpu->last_run = __rdtsc();
+	if (done)
 		return true;
 	if (errno != EINTR)
 		err(EXIT_FAILURE, "KVM_RUN");
@@ -636,7 +647,11 @@ static void run_leaf(const struct step *step)
 static void run_sweep(const struct step *step)
 {
 	static const uint32_t functions[] = { 0x4ffffffd, 0x4ffffffc };
-	static const uint32_t further[] = { 444, 0x80000000, 0xffffffff };
+	static const uint32_t further[] = {
+		444,	    0x3ff,	0x400,	    0x403,
+		0x404,	    0x80000000, 0xf0000000, 0xf0000001,
+		0xfffffffb, 0xfffffffc, 0xffffffff,
+	};
 	const char *separator = "";
 
 	set_cpl(step->vcpu, 0);
@@ -666,8 +681,26 @@ static void run_stats(const struct step *step)
 
 	take_snapshot(vcpu, vcpu->after);
 	print_head(step);
-	printf(",\"stats\":");
+	printf(",\"elapsed\":%" PRIu64 ",\"stats\":",
+	       vcpu->last_run - vcpu->first_run);
 	statsfd_print(stdout, &vcpu->stats, vcpu->after, NULL);
+	print_end();
+}
+
+static void run_preset(const struct step *step)
+{
+	static const char file[] =
+		"/sys/module/exit_stats_preset/parameters/preset";
+	FILE *f = fopen(file, "we");
+
+	if (!f)
+		err(errno == ENOENT ? EXIT_NO_SUPPORT : EXIT_FAILURE, "%s",
+		    file);
+	fprintf(f, "%d %" PRIu64 " %" PRIu64 " %" PRIu64, step->vcpu->fd,
+		step->arg[0], step->arg[1], step->arg[2]);
+	if (fclose(f))
+		err(EXIT_FAILURE, "%s", file);
+	print_head(step);
 	print_end();
 }
 
@@ -797,12 +830,22 @@ static const struct step_type step_types[] = {
 		.name = "sweep",
 		.run = run_sweep,
 		.help = "reads leaves 0x4ffffffd and 0x4ffffffc for exit numbers\n"
-			"0 to 255, 444, 0x80000000 and 0xffffffff",
+			"0 to 255 and some far above",
 	},
 	{
 		.name = "stats",
 		.run = run_stats,
-		.help = "does not run the guest, shows all statistics",
+		.help = "does not run the guest, shows all statistics, and\n"
+			"\"elapsed\": TSC cycles from the first KVM_RUN to the end\n"
+			"of the last",
+	},
+	{
+		.name = "preset",
+		.run = run_preset,
+		.args = { &arg_column, &arg_slot, &arg_value },
+		.nr_required = 3,
+		.help = "does not run the guest, sets a counter of the exit\n"
+			"accounting by means of the module exit_stats_preset",
 	},
 	{
 		.name = "pause",
