@@ -28,15 +28,26 @@ U64_MAX = 2**64 - 1
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99",
        "UBSAN_OPTIONS": "exitcode=99"}
 
+# What is counted of each reason.  The first kernels had the first two.
+COUNTS = ["exits", "handle_cycles", "user_cycles", "wait_cycles",
+          "preempted_cycles", "l2_exits", "l2_handle_cycles"]
+HEADINGS = ["EXITS", "HANDLE_CYCLES", "USER_CYCLES", "WAIT_CYCLES",
+            "PREEMPTED_CYCLES", "L2_EXITS", "L2_HANDLE_CYCLES"]
+
 ROWS = [
-    (0, "EXCEPTION_NMI", 7, 9000),
-    (1, "EXTERNAL_INTERRUPT", 431, 1700000),
-    (10, "CPUID", 10000, 10513702),
-    (12, "HLT", 431, 1700000),
-    (30, "IO_INSTRUCTION", 10412, 13992321),
-    (33, "INVALID_STATE", 8, 9000),
-    (None, "OTHER", 2, 1500),
+    (0, "EXCEPTION_NMI", 7, 9000, 0, 0, 0, 2, 3000),
+    (1, "EXTERNAL_INTERRUPT", 431, 1700000, 52000, 0, 890000, 0, 0),
+    (10, "CPUID", 10000, 10513702, 0, 0, 0, 4000, 4100500),
+    (12, "HLT", 431, 1700000, 0, 500000000, 70, 0, 0),
+    (30, "IO_INSTRUCTION", 10412, 13992321, 88000123, 0, 12345, 0, 0),
+    (33, "INVALID_STATE", 8, 9000, 0, 0, 0, 0, 0),
+    (None, "OTHER", 2, 1500, 1, 2, 3, 1, 700),
 ]
+GUEST_CYCLES = 9876543210
+# Without nested guests, and what the first kernels give.
+L1_ROWS = [(*row[:7], 0, 0) for row in ROWS]
+OLD_ROWS = [row[:4] for row in ROWS]
+HEADING = "host: vmx, TSC 2893.202 MHz"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,19 +58,24 @@ def programs():
         assert path.exists(), f"run make -C tools/exitstat O={BUILD}"
 
 
-def text_of(rows=ROWS, total=None, end="\n", **keys):
+def sums(rows):
+    return [sum(column) for column in list(zip(*rows))[2:]]
+
+
+def text_of(rows=ROWS, counts=None, total=None, end="\n", **keys):
     """What the kernel's kvm_exit_stats_print() prints."""
+    counts = counts or (len(rows[0]) - 2 if rows else len(COUNTS))
     keys = {"version": 1, "isa": "vmx", "tsc_khz": 2893202, "scope": "host",
-            "enabled": 1, "failed_entries": 0, "clamped": 0, **keys}
+            "enabled": 1, "failed_entries": 0, "clamped": 0,
+            **({"guest_cycles": GUEST_CYCLES} if counts > 2 else {}), **keys}
     if total is None:
-        total = (sum(row[2] for row in rows) % 2**64,
-                 sum(row[3] for row in rows) % 2**64)
-    lines = ["exit_stats " + " ".join(f"{k}={v}" for k, v in keys.items()),
-             "%6s %-32s %20s %20s" % ("reason", "name", "exits",
-                                      "handle_cycles")]
-    for number, name, exits, cycles in [*rows, (None, "TOTAL", *total)]:
+        total = [n % 2**64 for n in sums(rows)] or [0] * counts
+    lines = ["exit_stats " + " ".join(f"{k}={v}" for k, v in keys.items())]
+    for number, name, *cells in [("reason", "name", *COUNTS[:counts]), *rows,
+                                 (None, "TOTAL", *total)]:
         number = "-" if number is None else number
-        lines.append("%6s %-32s %20s %20s" % (number, name, exits, cycles))
+        lines.append("%6s %-32s" % (number, name)
+                     + "".join(" %20s" % cell for cell in cells))
     return "\n".join(lines) + end
 
 
@@ -114,36 +130,50 @@ def ratio(part, whole, scale, decimals):
     return f"{scale * float(part) / float(whole):.{decimals}f}" if whole else "-"
 
 
-def table_of(rows, heading):
+def table_of(rows, heading, guest_cycles=None, counts=None):
     """The table that exitstat should print, made in another way."""
     ordered = sorted(rows, key=lambda r: (-r[3], -r[2], r[0] is None, r[0]))
-    exits = sum(r[2] for r in rows)
-    cycles = sum(r[3] for r in rows)
+    counts = counts or len(rows[0]) - 2
+    total = sums(rows) or [0] * counts
+    if not any(total[5:]):
+        counts = min(counts, 5)
     lines = [["REASON", "NAME", "EXITS", "%EXITS", "HANDLE_CYCLES",
-              "CYCLES/EXIT", "%TIME"]]
-    for number, name, e, c in [*ordered, (None, "TOTAL", exits, cycles)]:
-        lines.append(["-" if number is None else str(number), name, str(e),
-                      ratio(e, exits, 100, 2), str(c), ratio(c, e, 1, 0),
-                      ratio(c, cycles, 100, 2)])
+              "CYCLES/EXIT", "%HANDLE", *HEADINGS[2:counts]]]
+    for number, name, e, c, *more in [*ordered, (None, "TOTAL", *total)]:
+        lines.append(["-" if number is None else str(number), name,
+                      str(e % 2**64), ratio(e, total[0], 100, 2),
+                      str(c % 2**64), ratio(c, e, 1, 0),
+                      ratio(c, total[1], 100, 2),
+                      *(str(m % 2**64) for m in more[:counts - 2])])
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return heading + "\n" + "".join(
+    heading += "\n"
+    if guest_cycles is not None:
+        times = [guest_cycles, *total[1:5]]
+        heading += "vCPU time: " + ", ".join(
+            f"{name} {ratio(time, sum(times), 100, 2)} %" for name, time in
+            zip(["guest", "handle", "user", "wait", "preempted"], times)) + "\n"
+    return heading + "".join(
         " ".join(cell.ljust(width) if i == 1 else cell.rjust(width)
                  for i, (cell, width) in enumerate(zip(line, widths))) + "\n"
         for line in lines)
 
 
 def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
-            enabled=True, failed_entries=0, clamped=0):
+            enabled=True, failed_entries=0, clamped=0, guest_cycles=None,
+            counts=None):
+    counts = counts or len(rows[0]) - 2
     result = {"schema": "exitstat.snapshot", "version": 1, "scope": scope,
               "isa": isa, "tsc_khz": tsc_khz, "enabled": enabled,
               "failed_entries": failed_entries, "clamped": clamped,
-              "reasons": [{"reason": number, "name": name, "exits": exits,
-                           "handle_cycles": cycles}
-                          for number, name, exits, cycles in rows],
-              "total": {"exits": sum(r[2] for r in rows),
-                        "handle_cycles": sum(r[3] for r in rows)}}
+              "reasons": [{"reason": number, "name": name,
+                           **dict(zip(COUNTS, cells, strict=False))}
+                          for number, name, *cells in rows],
+              "total": dict(zip(COUNTS, [n % 2**64 for n in sums(rows)]
+                                or [0] * counts))}
     if vm:
         result["vm"] = vm
+    if guest_cycles is not None:
+        result["guest_cycles"] = guest_cycles
     return result
 
 
@@ -153,15 +183,77 @@ def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
 @pytest.mark.parametrize("program", [SHARED, STATIC, ASAN],
                          ids=lambda path: path.name)
 @pytest.mark.parametrize("command", [[], ["host"]], ids=["", "host"])
-def test_table(tree, program, command):
-    tree.put(text_of())
+@pytest.mark.parametrize("rows", [ROWS, L1_ROWS],
+                         ids=["nested", "not nested"])
+def test_table(tree, program, command, rows):
+    tree.put(text_of(rows))
     out = check_ok(tree.run(*command, program=program))
-    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+    assert out == table_of(rows, HEADING, GUEST_CYCLES)
+    assert ("L2_" in out) == (rows is ROWS)
+
+
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+def test_first_kernels(tree, program):
+    """They have two columns and no guest_cycles."""
+    tree.put(text_of(OLD_ROWS))
+    assert check_ok(tree.run(program=program)) == table_of(OLD_ROWS, HEADING)
+    out = check_ok(tree.run("--json", program=program))
+    assert json.loads(out) == json_of(OLD_ROWS)
+    assert "user_cycles" not in out and "guest_cycles" not in out
+
+
+@pytest.mark.parametrize("without", COUNTS[2:])
+def test_each_later_column_may_be_missing(tree, without):
+    at = 2 + COUNTS.index(without)
+    lines = text_of().splitlines()
+    cells = [line.split() for line in lines[1:]]
+    tree.put("\n".join([lines[0], *(" ".join(line[:at] + line[at + 1:])
+                                    for line in cells)]) + "\n")
+    expected = json_of(ROWS, guest_cycles=GUEST_CYCLES)
+    for row in *expected["reasons"], expected["total"]:
+        del row[without]
+    assert json.loads(check_ok(tree.run("--json"))) == expected
+    out = check_ok(tree.run()).splitlines()
+    # Without one of the phases the shares of all time are not known.
+    assert out[1].startswith("vCPU time: ") == without.startswith("l2_")
+    heading = next(line for line in out if "REASON" in line).split()
+    assert [name for name in HEADINGS if name not in heading] == [
+        without.upper()]
+
+
+@pytest.mark.parametrize("guest_cycles", [0, 2**32 - 1, 2**32, U64_MAX])
+def test_guest_cycles(tree, guest_cycles):
+    tree.put(text_of(guest_cycles=guest_cycles))
+    assert check_ok(tree.run()) == table_of(ROWS, HEADING, guest_cycles)
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(
+        ROWS, guest_cycles=guest_cycles)
+
+
+def test_guest_cycles_of_the_first_columns(tree):
+    tree.put(text_of(OLD_ROWS, guest_cycles=5))
+    assert check_ok(tree.run()) == table_of(OLD_ROWS, HEADING)
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(
+        OLD_ROWS, guest_cycles=5)
+
+
+def test_one_l2_exit_shows_both_columns(tree):
+    rows = [(*row[:7], int(row[0] == 12), 0) for row in ROWS]
+    tree.put(text_of(rows))
+    assert check_ok(tree.run()) == table_of(rows, HEADING, GUEST_CYCLES)
+
+
+def test_row_without_exits(tree):
+    """The time since accounting was switched on may be all that it has."""
+    rows = [(12, "HLT", 0, 0, 0, 77, 0, 0, 0)]
+    tree.put(text_of(rows))
+    assert check_ok(tree.run()) == table_of(rows, HEADING, GUEST_CYCLES)
 
 
 def test_table_of_the_manual(tree):
-    tree.put(text_of([(10, "CPUID", 10000, 10513702),
-                      (30, "IO_INSTRUCTION", 10412, 13992321)]))
+    tree.put(text_of([(10, "CPUID", 10000, 10513702, 0, 0, 0, 0, 0),
+                      (12, "HLT", 431, 1700000, 0, 500000000, 0, 0, 0),
+                      (30, "IO_INSTRUCTION", 10412, 13992321, 88000123, 0,
+                       12345, 0, 0)]))
     out = check_ok(tree.run())
     assert "# exitstat\n" + out in (SRC / "exitstat.8").read_text()
 
@@ -169,7 +261,7 @@ def test_table_of_the_manual(tree):
 def test_order(tree):
     tree.put(text_of())
     names = [line.split()[1]
-             for line in check_ok(tree.run()).splitlines()[2:]]
+             for line in check_ok(tree.run()).splitlines()[3:]]
     assert names == ["IO_INSTRUCTION", "CPUID", "EXTERNAL_INTERRUPT", "HLT",
                      "INVALID_STATE", "EXCEPTION_NMI", "OTHER", "TOTAL"]
 
@@ -178,13 +270,15 @@ def test_order(tree):
 def test_json(tree, program):
     tree.put(text_of(failed_entries=3, clamped=U64_MAX))
     out = check_ok(tree.run("--json", program=program))
-    assert json.loads(out) == json_of(ROWS, failed_entries=3, clamped=U64_MAX)
+    assert json.loads(out) == json_of(ROWS, failed_entries=3, clamped=U64_MAX,
+                                      guest_cycles=GUEST_CYCLES)
     assert out.endswith("}\n")
 
 
 def test_json_has_the_numbers_order(tree):
     tree.put(text_of(ROWS[::-1]))
-    assert json.loads(check_ok(tree.run("--json"))) == json_of(ROWS)
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(
+        ROWS, guest_cycles=GUEST_CYCLES)
 
 
 def test_json_is_exact(tree):
@@ -192,6 +286,18 @@ def test_json_is_exact(tree):
             (4294967295, "UNKNOWN_4294967295", 1, 2)]
     tree.put(text_of(rows))
     assert json.loads(check_ok(tree.run("--json"))) == json_of(rows)
+
+
+@pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**53 + 1,
+                                   2**63 - 1, 2**63, U64_MAX])
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+def test_large_numbers(tree, program, value):
+    rows = [(10, "CPUID", *[value] * 7)]
+    tree.put(text_of(rows, guest_cycles=value))
+    assert check_ok(tree.run(program=program)) == table_of(rows, HEADING, value)
+    out = check_ok(tree.run("--json", program=program))
+    assert json.loads(out) == json_of(rows, guest_cycles=value)
+    assert out.count(f" {value}") == 15
 
 
 def test_failed_entries_and_clamped_stand_in_the_heading(tree):
@@ -202,11 +308,12 @@ def test_failed_entries_and_clamped_stand_in_the_heading(tree):
 
 @pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
 def test_no_exits(tree, program):
-    tree.put(text_of([]))
+    tree.put(text_of([], guest_cycles=0))
+    # 0 of 0 is no share, so there is no line with shares.
     assert check_ok(tree.run(program=program)) == table_of(
-        [], "host: vmx, TSC 2893.202 MHz, no exits so far")
+        [], HEADING + ", no exits so far", counts=7)
     out = check_ok(tree.run("--json", program=program))
-    assert json.loads(out) == json_of([])
+    assert json.loads(out) == json_of([], counts=7, guest_cycles=0)
 
 
 def test_exits_without_cycles(tree):
@@ -216,19 +323,41 @@ def test_exits_without_cycles(tree):
         rows, "host: vmx, TSC 2893.202 MHz")
 
 
-def test_names_with_spaces(tree):
-    rows = [(0x41, "DB excp", 5, 500), (0x72, "cpuid", 3, 300)]
+@pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
+def test_svm(tree, program):
+    rows = [(0x41, "DB_excp", 5, 500, 0, 0, 0, 0, 0),
+            (0x72, "cpuid", 3, 300, 0, 0, 0, 0, 0),
+            (0x400, "npf", 7, 700, 8, 9, 10, 1, 2),
+            (4294967294, "UNKNOWN_4294967294", 1, 2, 3, 4, 5, 0, 0),
+            (4294967295, "invalid_guest_state", 1, 20, 0, 0, 0, 1, 20)]
     tree.put(text_of(rows, isa="svm"))
-    assert json.loads(check_ok(tree.run("--json"))) == json_of(rows, isa="svm")
+    assert check_ok(tree.run(program=program)) == table_of(
+        rows, "host: svm, TSC 2893.202 MHz", GUEST_CYCLES)
+    out = check_ok(tree.run("--json", program=program))
+    assert json.loads(out) == json_of(rows, isa="svm",
+                                      guest_cycles=GUEST_CYCLES)
 
 
 def test_sums_that_wrapped_as_the_kernels_do(tree):
-    tree.put(text_of([(10, "CPUID", 1, U64_MAX), (12, "HLT", 1, U64_MAX)]))
-    assert json.loads(check_ok(tree.run("--json")))["total"] == {
-        "exits": 2, "handle_cycles": U64_MAX - 1}
-    lines = check_ok(tree.run()).splitlines()
-    assert [line.split()[-1] for line in lines[2:]] == ["50.00", "50.00",
-                                                        "100.00"]
+    rows = [(10, "CPUID", *[U64_MAX] * 7), (12, "HLT", *[U64_MAX] * 7)]
+    tree.put(text_of(rows))
+    assert set(json.loads(check_ok(tree.run("--json")))["total"].values()) == {
+        U64_MAX - 1}
+    # The shares are those of what was counted, not of what it wrapped to.
+    out = check_ok(tree.run())
+    assert out == table_of(rows, HEADING, GUEST_CYCLES)
+    assert out.count(" 50.00 ") == 4 and out.count(" 100.00 ") == 2
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_each_total_is_checked(tree, name):
+    for rows in ROWS, [(10, "CPUID", *[U64_MAX] * 7), (12, "HLT", *[2] * 7)]:
+        for off in 1, -1, 2**63:
+            total = sums(rows)
+            total[COUNTS.index(name)] += off
+            tree.put(text_of(rows, total=[n % 2**64 for n in total]))
+            check_refused(tree.run(program=SHARED), 1,
+                          f"TOTAL's {name} are not the sum of the rows")
 
 
 @pytest.mark.parametrize("args", [[], ["--json"]], ids=["table", "json"])
@@ -239,28 +368,35 @@ def test_switched_off(tree, args):
     assert re.fullmatch("exitstat: exit accounting is off.*exit_stats\n",
                         result.stderr)
     if args:
-        assert json.loads(result.stdout) == json_of(ROWS, enabled=False)
+        assert json.loads(result.stdout) == json_of(
+            ROWS, enabled=False, guest_cycles=GUEST_CYCLES)
     else:
-        assert result.stdout == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+        assert result.stdout == table_of(ROWS, HEADING, GUEST_CYCLES)
 
 
 def test_later_kernels(tree):
     """Unknown keys, and columns after those that are known."""
     lines = text_of().splitlines()
     lines[0] = lines[0].replace(" isa=", " epoch= isa=") + " l2=1 note=a=b"
-    lines[1] += " user_cycles   wait"
+    lines[1] += " l3_exits   wait"
     lines[2:] = [f"{line} {i} -" for i, line in enumerate(lines[2:])]
     tree.put("\n".join(lines) + "\n")
-    assert json.loads(check_ok(tree.run("--json"))) == json_of(ROWS)
+    assert json.loads(check_ok(tree.run("--json"))) == json_of(
+        ROWS, guest_cycles=GUEST_CYCLES)
 
 
 def test_columns_are_found_by_name(tree):
-    text = text_of([])
-    head = text.splitlines()[0]
+    head = text_of([], counts=2).splitlines()[0]
     tree.put(head + "\nhandle_cycles reason new name exits\n"
-             "500 65 x DB excp 5\n7 10 - CPUID 1\n507 - - TOTAL 6\n")
+             "500 65 x DB_excp 5\n7 10 - CPUID 1\n507 - - TOTAL 6\n")
     assert json.loads(check_ok(tree.run("--json"))) == json_of(
-        [(10, "CPUID", 1, 7), (65, "DB excp", 5, 500)])
+        [(10, "CPUID", 1, 7), (65, "DB_excp", 5, 500)])
+    tree.put(head + "\nl2_exits wait_cycles name exits x reason handle_cycles\n"
+             "1 2 CPUID 3 4 10 5\n1 2 TOTAL 3 4 - 5\n")
+    row = {"exits": 3, "handle_cycles": 5, "wait_cycles": 2, "l2_exits": 1}
+    out = json.loads(check_ok(tree.run("--json")))
+    assert out["reasons"] == [{"reason": 10, "name": "CPUID", **row}]
+    assert out["total"] == row
 
 
 def test_locale_changes_nothing(tree):
@@ -286,7 +422,7 @@ def test_a_narrow_terminal_cuts_no_number(tree):
     finally:
         os.close(master)
         os.close(slave)
-    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+    assert out == table_of(ROWS, HEADING, GUEST_CYCLES)
 
 
 # One VM
@@ -414,7 +550,7 @@ def run_failing(tree, failing_io, *args, **env):
 
 def test_short_and_interrupted_reads(vms, failing_io):
     out = check_ok(run_failing(vms, failing_io))
-    assert out == table_of(ROWS, "host: vmx, TSC 2893.202 MHz")
+    assert out == table_of(ROWS, HEADING, GUEST_CYCLES)
 
 
 def test_lockdown(vms, failing_io):
@@ -471,13 +607,16 @@ def lines_with(number, line):
 
 
 HEAD, COLUMNS = text_of().splitlines()[:2]
+KEYS = re.findall(r" (\w+)=", HEAD)
+NEEDED_COLUMNS = COLUMNS.split()[:4]
+SECOND_ROW = text_of().splitlines()[3]
 LAST = len(text_of().splitlines())
 DAMAGED = {
     "empty": "",
     "one newline": "\n",
     "no newline at the end": text_of(end=""),
     "a line too many": text_of() + "\n",
-    "a row after TOTAL": text_of() + "48 EPT_VIOLATION 0 0\n",
+    "a row after TOTAL": text_of() + "48 EPT_VIOLATION 0 0 0 0 0 0 0\n",
     "twice": text_of() * 2,
     "NUL": text_of().replace("CPUID", "CPU\0D"),
     "NUL at the end": text_of() + "\0",
@@ -494,12 +633,15 @@ DAMAGED = {
     "no TOTAL": lines_with(LAST, text_of().splitlines()[-2]),
     "empty row": lines_with(4, ""),
     "spaces": lines_with(4, "   "),
-    "name missing": lines_with(4, " 1  431 1700000"),
-    "number in the name": lines_with(4, "1 EXTERNAL_INTERRUPT 5 431 1700000"),
-    "cell missing": lines_with(4, "1 EXTERNAL_INTERRUPT 431"),
+    "name missing": lines_with(4, SECOND_ROW.replace("EXTERNAL_INTERRUPT", "")),
+    "name of two words": lines_with(4, SECOND_ROW.replace("L_", "L ")),
+    "number in the name": lines_with(4, SECOND_ROW.replace("PT ", "PT 5 ")),
+    "number as the name": text_of([(1, "5", 1, 1)]),
+    "cell missing": lines_with(4, SECOND_ROW.rsplit(" ", 1)[0]),
+    "cell too many": lines_with(4, SECOND_ROW + " 0"),
     "row twice": lines_with(4, text_of().splitlines()[2]),
-    "OTHER twice": text_of([*ROWS, (None, "OTHER", 0, 0)]),
-    "number twice": text_of([*ROWS, (10, "CPUID_TOO", 0, 0)]),
+    "OTHER twice": text_of([*OLD_ROWS, (None, "OTHER", 0, 0)]),
+    "number twice": text_of([*OLD_ROWS, (10, "CPUID_TOO", 0, 0)]),
     "row without a number": text_of([(None, "CPUID", 1, 1)]),
     "reason too large": text_of([(2**32, "X", 1, 1)]),
     "negative reason": text_of([(-1, "X", 1, 1)]),
@@ -510,13 +652,19 @@ DAMAGED = {
     "negative exits": text_of([(1, "X", -1, 1)], total=(U64_MAX, 1)),
     "signed exits": text_of([(1, "X", "+1", 1)], total=(1, 1)),
     "fraction": text_of([(1, "X", "1.0", 1)], total=(1, 1)),
-    "wrong total of exits": text_of(total=(1, 27925523)),
-    "wrong total of cycles": text_of(total=(21291, 1)),
+    "wrong total of exits": text_of(OLD_ROWS, total=(1, 27925523)),
+    "wrong total of cycles": text_of(OLD_ROWS, total=(21291, 1)),
+    **{f"{kind} {name}": text_of(
+        [(1, "X", *[1] * i, value, *[1] * (6 - i))], total=[1] * 7)
+       for i, name in enumerate(COUNTS) for kind, value in
+       {"negative": -1, "no number as": "x", "large": 2**64}.items()},
+    "large guest_cycles": text_of(guest_cycles=2**64),
+    "negative guest_cycles": text_of(guest_cycles=-1),
     "long name": text_of([(1, "X" * 64, 1, 1)]),
     "long name of words": text_of([(1, "X " * 32 + "X", 1, 1)]),
     "many words": text_of([(1, "X " * 500, 1, 1)]),
-    "many columns": text_of([]).replace("handle_cycles",
-                                        "handle_cycles" + " x" * 500),
+    "many columns": text_of([], counts=2).replace("handle_cycles",
+                                                  "handle_cycles" + " x" * 500),
     "word not key=value": text_of().replace(" isa=", " novalue isa="),
     "empty key": text_of().replace(" isa=", " =1 isa="),
     "isa of two words": text_of(isa="vmx,svm"),
@@ -527,18 +675,17 @@ DAMAGED = {
     "large tsc_khz": text_of(tsc_khz=2**32),
     "scope of nobody": text_of(scope="guest"),
     **{f"no {key}": text_of().replace(f" {key}=", f" x{key}=")
-       for key in re.findall(r" (\w+)=", HEAD)},
-    **{f"empty {key}": text_of(**{key: ""})
-       for key in re.findall(r" (\w+)=", HEAD)},
+       for key in KEYS if key != "guest_cycles"},
+    **{f"empty {key}": text_of(**{key: ""}) for key in KEYS},
     **{f"two {key}": text_of().replace("\n", f" {key}=1\n", 1)
-       for key in re.findall(r" (\w+)=", HEAD)},
+       for key in KEYS},
     **{f"no column {name}": text_of().replace(name, "x" + name)
-       for name in COLUMNS.split()[1:]},
+       for name in NEEDED_COLUMNS[1:]},
     "no column reason": text_of().replace("reason", "number"),
     **{f"two columns {name}": "".join(
         f"{line} {word}\n" for line, word in
         zip(text_of([]).splitlines(), ["x=1", name, end]))
-       for name, end in zip(COLUMNS.split(), ["-", "TOTAL", "0", "0"])},
+       for name, end in zip(COLUMNS.split(), ["-", "TOTAL", *["0"] * 7])},
 }
 
 
@@ -550,7 +697,9 @@ def test_damaged(tree, text):
 
 def test_damaged_files_are_not_valid_for_another_reason():
     """Each of the texts above differs from one that is accepted."""
-    assert parse([text_of().encode()]) == [f"{21291} {27925523}"]
+    assert parse([text_of().encode(), text_of(OLD_ROWS).encode()]) == [
+        "9876543210 21291 27925523 88052124 500000002 902418 4003 4104200",
+        "- 21291 27925523 - - - - -"]
     assert all(text_of() != text for text in DAMAGED.values())
 
 
@@ -609,9 +758,15 @@ def model_of_parser(text):
     if not all(key and equals for key, equals, _ in pairs):
         return "no"
     number = {"version": (1, 1), "tsc_khz": (0, 2**32 - 1), "enabled": (0, 1),
-              "failed_entries": (0, U64_MAX), "clamped": (0, U64_MAX)}
+              "failed_entries": (0, U64_MAX), "clamped": (0, U64_MAX),
+              "guest_cycles": (0, U64_MAX)}
+    guest_cycles = "-"
     for key in [*number, "isa", "scope"]:
         values = [value for k, _, value in pairs if k == key]
+        if key == "guest_cycles":
+            if not values:
+                continue
+            guest_cycles = values[0]
         if len(values) != 1:
             return "no"
         if key == "isa" and not re.fullmatch("[a-zA-Z0-9]{1,15}", values[0]):
@@ -624,20 +779,19 @@ def model_of_parser(text):
                     or not low <= int(values[0]) <= high):
                 return "no"
     columns, *rows = lines
-    if any(columns.count(name) != 1 for name in COLUMNS.split()):
+    if any(columns.count(name) > 1 for name in COLUMNS.split()):
         return "no"
-    seen, sums = set(), [0, 0]
+    if not all(name in columns for name in NEEDED_COLUMNS):
+        return "no"
+    known = [name for name in COUNTS if name in columns]
+    seen, sums = set(), [0] * len(known)
     for i, row in enumerate(rows):
-        extra = len(row) - len(columns)
-        if extra < 0:
+        if len(row) != len(columns):
             return "no"
-        at = columns.index("name")
-        words = row[at:at + extra + 1]
-        row[at:at + extra + 1] = [" ".join(words)]
         cells = dict(zip(columns, row))
-        if len(cells["name"]) > 63 or not all(w[0].isalpha() for w in words):
+        if len(cells["name"]) > 63 or not cells["name"][0].isalpha():
             return "no"
-        counts = [cells["exits"], cells["handle_cycles"]]
+        counts = [cells[name] for name in known]
         if not all(re.fullmatch("[0-9]+", c) and int(c) <= U64_MAX
                    for c in counts):
             return "no"
@@ -646,7 +800,11 @@ def model_of_parser(text):
             if cells["name"] == "TOTAL":
                 if i != len(rows) - 1 or counts != [s % 2**64 for s in sums]:
                     return "no"
-                return "%d %d" % tuple(counts)
+                counts = dict(zip(known, counts))
+                if guest_cycles != "-":
+                    guest_cycles = int(guest_cycles)
+                return " ".join(str(word) for word in [
+                    guest_cycles, *(counts.get(name, "-") for name in COUNTS)])
             if cells["name"] != "OTHER":
                 return "no"
             key = "OTHER"
@@ -693,7 +851,8 @@ def test_random_damage():
     """The parser against the model of it, for some seconds."""
     rng = random.Random(20261124)
     seeds = [text_of().encode(), text_of([]).encode(),
-             text_of([(65, "DB excp", 1, U64_MAX), (66, "nmi", 1, 2),
+             text_of(OLD_ROWS).encode(),
+             text_of([(65, "DB_excp", 1, U64_MAX), (66, "nmi", 1, 2),
                       (None, "OTHER", 1, 1)], isa="svm").encode(),
              b"exit_stats clamped=0 failed_entries=0 version=1 isa=v tsc_khz=0"
              b" scope=host enabled=1 x=\nname exits handle_cycles reason y\n"
@@ -919,6 +1078,33 @@ def test_guest_svm_end(guest):
         out = json.loads(check_ok(guest.run(
             f"row {0x72} 5 0", f"row {0x80000001} 9 9000", svm=1, end=end)))
         assert [row["name"] for row in out["reasons"]] == ["cpuid", name]
+
+
+@pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**32 + 1,
+                                   2**53 + 1, 2**63, U64_MAX - 1, U64_MAX])
+@pytest.mark.parametrize("svm", [0, 1])
+def test_guest_large_numbers(guest, value, svm):
+    """Rows of any size, and totals that wrap with the row CPUID or without."""
+    out = json.loads(check_ok(guest.run(
+        f"row 1 {value} {value}", f"row 2 1 {value}",
+        f"row {0x72 if svm else 10} 0 0", svm=svm,
+        end=0x404 if svm else 86)))
+    assert [row["handle_cycles"] for row in out["reasons"][:2]] == [value] * 2
+    assert out["reasons"][0]["exits"] == value
+    assert out["total"] == {
+        "exits": (value + 1 + CPUID_EXITS) % 2**64,
+        "handle_cycles": (2 * value + CPUID_CYCLES) % 2**64}
+    assert [row["reason"] for row in out["reasons"]] == [1, 2,
+                                                         0x72 if svm else 10]
+
+
+@pytest.mark.parametrize("other", [1, 2**32, 2**62])
+def test_guest_other_where_sums_have_wrapped(guest, other):
+    out = json.loads(check_ok(guest.run(
+        f"row 1 {U64_MAX} {U64_MAX}", "row 10 0 0",
+        f"other {other} {other + 1000}")))
+    assert out["reasons"][-1] == {"reason": None, "name": "OTHER",
+                                  "exits": other, "handle_cycles": other}
 
 
 def test_guest_other_hypervisors(guest):

@@ -7,7 +7,8 @@
  * own row right after them, before most of our own exits happen.  The leaves
  * have no row OTHER: it is what the totals have more than the rows.  Whatever
  * is counted while we read makes the rows larger, so this difference is never
- * more than the true OTHER, and where it would be negative it is 0.  The total
+ * more than the true OTHER, and where it would be negative it is 0.  All sums
+ * wrap at 2^64, so a difference of 2^63 or more is a negative one.  The total
  * that we show is the sum of the rows that we show.
  */
 #include <ctype.h>
@@ -127,11 +128,13 @@ static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 	const char *name = reason_name(reader->table, nr);
 	struct exit_row row = {
 		.reason = nr,
-		.exits = exits,
-		.handle_cycles = handle_cycles,
+		.counts = {
+			[COUNT_EXITS] = exits,
+			[COUNT_HANDLE_CYCLES] = handle_cycles,
+		},
 	};
 
-	if (!exits && !handle_cycles)
+	if (!counts_any(row.counts))
 		return STATUS_OK;
 
 	if (name)
@@ -184,6 +187,14 @@ static int read_reasons(struct reader *reader)
 	return STATUS_OK;
 }
 
+/* How much more @total is than @sum, or 0. Both may have wrapped. */
+static uint64_t excess(uint64_t total, uint64_t sum)
+{
+	uint64_t difference = total - sum;
+
+	return difference < 1ULL << 63 ? difference : 0;
+}
+
 static int add_other(struct reader *reader, uint64_t exits,
 		     uint64_t handle_cycles)
 {
@@ -194,13 +205,11 @@ static int add_other(struct reader *reader, uint64_t exits,
 	};
 
 	snapshot_finish(snap);
-	if (exits > snap->exits)
-		row.exits = exits - snap->exits;
-	if (handle_cycles > snap->handle_cycles)
-		row.handle_cycles = handle_cycles - snap->handle_cycles;
+	row.counts[COUNT_EXITS] = excess(exits, snap->total[COUNT_EXITS]);
+	row.counts[COUNT_HANDLE_CYCLES] =
+		excess(handle_cycles, snap->total[COUNT_HANDLE_CYCLES]);
 
-	return row.exits || row.handle_cycles ? add_row(reader, &row) :
-						STATUS_OK;
+	return counts_any(row.counts) ? add_row(reader, &row) : STATUS_OK;
 }
 
 static int read_counts(struct reader *reader)
@@ -329,6 +338,8 @@ int cpuid_read(struct exit_snapshot *snap)
 	strcpy(snap->isa, reader.table->isa);
 	strcpy(snap->scope, regs.ecx & INFO_ECX_HOST ? "host" : "vm");
 	snap->tsc_khz = regs.edx;
+	snap->has[COUNT_EXITS] = true;
+	snap->has[COUNT_HANDLE_CYCLES] = true;
 	/* A host that does not count does not answer either. */
 	snap->enabled = true;
 

@@ -36,14 +36,22 @@ static bool add_null(struct json_object *object, const char *key)
 	return !json_object_object_add(object, key, NULL);
 }
 
-static bool add_counts(struct json_object *object, uint64_t exits,
-		       uint64_t handle_cycles)
+static bool add_counts(struct json_object *object,
+		       const struct exit_snapshot *snap, const uint64_t *counts)
 {
-	return add_u64(object, "exits", exits) &&
-	       add_u64(object, "handle_cycles", handle_cycles);
+	size_t c;
+
+	for (c = 0; c < NR_COUNTS; c++) {
+		if (snap->has[c] &&
+		    !add_u64(object, exit_count_names[c], counts[c]))
+			return false;
+	}
+	return true;
 }
 
-static bool add_row(struct json_object *reasons, const struct exit_row *row)
+static bool add_row(struct json_object *reasons,
+		    const struct exit_snapshot *snap,
+		    const struct exit_row *row)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -58,7 +66,7 @@ static bool add_row(struct json_object *reasons, const struct exit_row *row)
 	return (row->other ? add_null(object, "reason") :
 			     add_u64(object, "reason", row->reason)) &&
 	       add_string(object, "name", row->name) &&
-	       add_counts(object, row->exits, row->handle_cycles);
+	       add_counts(object, snap, row->counts);
 }
 
 static bool add_head(struct json_object *root, const struct exit_snapshot *snap)
@@ -81,7 +89,9 @@ static bool add_head(struct json_object *root, const struct exit_snapshot *snap)
 		       add_null(root, "clamped");
 
 	return add_u64(root, "failed_entries", snap->failed_entries) &&
-	       add_u64(root, "clamped", snap->clamped);
+	       add_u64(root, "clamped", snap->clamped) &&
+	       (!snap->has_guest_cycles ||
+		add_u64(root, "guest_cycles", snap->guest_cycles));
 }
 
 static bool add_body(struct json_object *root, const struct exit_snapshot *snap)
@@ -94,13 +104,13 @@ static bool add_body(struct json_object *root, const struct exit_snapshot *snap)
 		return false;
 
 	for (i = 0; i < snap->nr_rows; i++) {
-		if (!add_row(reasons, &snap->rows[i]))
+		if (!add_row(reasons, snap, &snap->rows[i]))
 			return false;
 	}
 
 	total = json_object_new_object();
 	return add(root, "total", total) &&
-	       add_counts(total, snap->exits, snap->handle_cycles);
+	       add_counts(total, snap, snap->total);
 }
 
 static bool json_print(FILE *out, const struct exit_snapshot *snap)

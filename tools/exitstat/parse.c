@@ -3,9 +3,8 @@
  * The kernel's text format: a line of key=value, a line of column names, the
  * rows, and TOTAL
  *
- * Later kernels may add keys and columns, so both are found by name.  A name of
- * a reason may have spaces ("DE excp"), the other cells have none: the cells
- * before the name are counted from the left, those after it from the right.
+ * Later kernels may add keys and columns, and earlier ones have fewer, so both
+ * are found by name.
  *
  * Everything else is refused, because whatever is left of a damaged file would
  * look like true counters.
@@ -18,6 +17,7 @@
 #include <string.h>
 
 #include "exitstat.h"
+#include "parse.h"
 #include "snapshot.h"
 
 #define FORMAT_VERSION 1
@@ -32,8 +32,8 @@ struct parser {
 	char *words[MAX_WORDS];
 	size_t nr_words;
 	/* where the columns are */
-	size_t nr_columns, reason, name, exits, handle_cycles;
-	uint64_t total_exits, total_handle_cycles;
+	size_t nr_columns, reason, name, counts[NR_COUNTS];
+	uint64_t total[NR_COUNTS];
 };
 
 __attribute__((format(printf, 2, 3))) static int
@@ -51,7 +51,7 @@ damaged(const struct parser *parser, const char *fmt, ...)
 		parser->path, parser->line, what);
 }
 
-static bool parse_u64(const char *text, uint64_t max, uint64_t *value)
+bool parse_u64(const char *text, uint64_t max, uint64_t *value)
 {
 	uint64_t v = 0;
 
@@ -68,7 +68,7 @@ static bool parse_u64(const char *text, uint64_t max, uint64_t *value)
 	return v <= max;
 }
 
-static bool parse_word(const char *text, char *word)
+bool parse_word(const char *text, char *word)
 {
 	size_t i;
 
@@ -79,6 +79,35 @@ static bool parse_word(const char *text, char *word)
 	}
 	word[i] = '\0';
 	return i;
+}
+
+bool parse_name(const char *text, char *name)
+{
+	size_t i;
+
+	/* Not a number, which would be the cell of another column. */
+	if (!isalpha((unsigned char)*text))
+		return false;
+
+	for (i = 0; text[i]; i++) {
+		if (i == EXIT_NAME_SIZE - 1 || text[i] <= ' ' || text[i] > '~')
+			return false;
+		name[i] = text[i];
+	}
+	name[i] = '\0';
+	return true;
+}
+
+/* The versions of this format and of sysfs go together. */
+int check_version(const char *path, uint64_t version)
+{
+	if (version <= FORMAT_VERSION)
+		return STATUS_OK;
+
+	return fail(
+		STATUS_ERROR,
+		"%s has format version %llu and this exitstat knows version %d: update exitstat",
+		path, (unsigned long long)version, FORMAT_VERSION);
 }
 
 /* Split the next line into words.  There must be one. */
@@ -105,22 +134,36 @@ static int next_line(struct parser *parser)
 	return STATUS_OK;
 }
 
-/* The value of @key, or NULL unless it is there once. */
-static const char *find_value(const struct parser *parser, const char *key)
+/* How often @key is there, with the last of its values. */
+static size_t count_key(const struct parser *parser, const char *key,
+			const char **value)
 {
-	const char *value = NULL;
-	size_t i, len = strlen(key);
+	size_t i, nr = 0, len = strlen(key);
 
 	for (i = 1; i < parser->nr_words; i++) {
 		const char *word = parser->words[i];
 
 		if (strncmp(word, key, len) || word[len] != '=')
 			continue;
-		if (value)
-			return NULL;
-		value = word + len + 1;
+		*value = word + len + 1;
+		nr++;
 	}
-	return value;
+	return nr;
+}
+
+static bool has_key(const struct parser *parser, const char *key)
+{
+	const char *value;
+
+	return count_key(parser, key, &value);
+}
+
+/* The value of @key, or NULL unless it is there once. */
+static const char *find_value(const struct parser *parser, const char *key)
+{
+	const char *value;
+
+	return count_key(parser, key, &value) == 1 ? value : NULL;
 }
 
 static bool find_u64(const struct parser *parser, const char *key, uint64_t max,
@@ -153,12 +196,9 @@ static int parse_keys(struct parser *parser, const char *scope)
 
 	if (!find_u64(parser, "version", UINT64_MAX, &version) || !version)
 		return damaged(parser, "no valid version");
-	if (version > FORMAT_VERSION)
-		return fail(
-			STATUS_ERROR,
-			"%s has format version %llu and this exitstat knows version %d: update exitstat",
-			parser->path, (unsigned long long)version,
-			FORMAT_VERSION);
+	status = check_version(parser->path, version);
+	if (status)
+		return status;
 
 	for (i = 1; i < parser->nr_words; i++) {
 		if (!strchr(parser->words[i], '=') || *parser->words[i] == '=')
@@ -181,71 +221,71 @@ static int parse_keys(struct parser *parser, const char *scope)
 	if (!find_u64(parser, "clamped", UINT64_MAX, &snap->clamped))
 		return damaged(parser, "no valid clamped");
 
+	/* Earlier kernels do not have it. */
+	snap->has_guest_cycles = has_key(parser, "guest_cycles");
+	if (snap->has_guest_cycles &&
+	    !find_u64(parser, "guest_cycles", UINT64_MAX, &snap->guest_cycles))
+		return damaged(parser, "no valid guest_cycles");
+
 	snap->tsc_khz = tsc_khz;
 	snap->enabled = enabled;
 	snap->has_faults = true;
 	return STATUS_OK;
 }
 
+/* Find a column that must be there, or if @found is given may be there. */
 static int find_column(const struct parser *parser, const char *name,
-		       size_t *column)
+		       size_t *column, bool *found)
 {
-	bool found = false;
-	size_t i;
+	size_t i, nr_found = 0;
 
 	for (i = 0; i < parser->nr_words; i++) {
 		if (strcmp(parser->words[i], name))
 			continue;
-		if (found)
+		if (nr_found++)
 			return damaged(parser, "two columns %s", name);
-		found = true;
 		*column = i;
 	}
-	return found ? STATUS_OK : damaged(parser, "no column %s", name);
+	if (found)
+		*found = nr_found;
+	else if (!nr_found)
+		return damaged(parser, "no column %s", name);
+	return STATUS_OK;
 }
 
 static int parse_columns(struct parser *parser)
 {
+	bool *has = parser->snap->has;
 	int status = next_line(parser);
+	size_t c;
 
 	if (!status)
-		status = find_column(parser, "reason", &parser->reason);
+		status = find_column(parser, "reason", &parser->reason, NULL);
 	if (!status)
-		status = find_column(parser, "name", &parser->name);
-	if (!status)
-		status = find_column(parser, "exits", &parser->exits);
-	if (!status)
-		status = find_column(parser, "handle_cycles",
-				     &parser->handle_cycles);
+		status = find_column(parser, "name", &parser->name, NULL);
+
+	has[COUNT_EXITS] = true;
+	has[COUNT_HANDLE_CYCLES] = true;
+	for (c = 0; !status && c < NR_COUNTS; c++)
+		status = find_column(parser, exit_count_names[c],
+				     &parser->counts[c],
+				     has[c] ? NULL : &has[c]);
 	parser->nr_columns = parser->nr_words;
 	return status;
 }
 
-static const char *cell(const struct parser *parser, size_t column)
+static int parse_counts(struct parser *parser, uint64_t *counts)
 {
-	if (column > parser->name)
-		column += parser->nr_words - parser->nr_columns;
-	return parser->words[column];
-}
+	size_t c;
 
-/* Put the words of the name together again. */
-static bool parse_name(const struct parser *parser, char *name)
-{
-	size_t i, last = parser->name + parser->nr_words - parser->nr_columns;
-	int len = 0;
-
-	for (i = parser->name; i <= last; i++) {
-		const char *word = parser->words[i];
-
-		/* A number is not part of a name but a cell too many. */
-		if (!isalpha((unsigned char)*word))
-			return false;
-		len += snprintf(name + len, EXIT_NAME_SIZE - len, "%s%s",
-				len ? " " : "", word);
-		if (len >= EXIT_NAME_SIZE)
-			return false;
+	for (c = 0; c < NR_COUNTS; c++) {
+		if (parser->snap->has[c] &&
+		    !parse_u64(parser->words[parser->counts[c]], UINT64_MAX,
+			       &counts[c]))
+			return damaged(parser, "no valid %s",
+				       exit_count_names[c]);
 	}
-	return true;
+	return STATUS_OK;
 }
 
 /* Parse a row, and set *total if it is the last one. */
@@ -259,22 +299,21 @@ static int parse_row(struct parser *parser, bool *total)
 	if (status)
 		return status;
 
-	if (parser->nr_words < parser->nr_columns)
-		return damaged(parser, "cells are missing");
-	if (!parse_name(parser, row.name))
+	if (parser->nr_words != parser->nr_columns)
+		return damaged(parser, "%zu cells for %zu columns",
+			       parser->nr_words, parser->nr_columns);
+	if (!parse_name(parser->words[parser->name], row.name))
 		return damaged(parser, "no valid name");
-	if (!parse_u64(cell(parser, parser->exits), UINT64_MAX, &row.exits))
-		return damaged(parser, "no valid exits");
-	if (!parse_u64(cell(parser, parser->handle_cycles), UINT64_MAX,
-		       &row.handle_cycles))
-		return damaged(parser, "no valid handle_cycles");
+	status = parse_counts(parser, row.counts);
+	if (status)
+		return status;
 
-	reason = cell(parser, parser->reason);
+	reason = parser->words[parser->reason];
 	if (!strcmp(reason, "-")) {
 		if (!strcmp(row.name, "TOTAL")) {
 			*total = true;
-			parser->total_exits = row.exits;
-			parser->total_handle_cycles = row.handle_cycles;
+			memcpy(parser->total, row.counts,
+			       sizeof(parser->total));
 			return STATUS_OK;
 		}
 		if (strcmp(row.name, "OTHER"))
@@ -321,8 +360,12 @@ int snapshot_parse(struct exit_snapshot *snap, const char *path,
 		return damaged(&parser, "TOTAL is not the last row");
 	if (!snapshot_finish(snap))
 		return damaged(&parser, "two rows have the same reason");
-	if (snap->exits != parser.total_exits ||
-	    snap->handle_cycles != parser.total_handle_cycles)
-		return damaged(&parser, "TOTAL is not the sum of the rows");
+	/* Both are sums of unsigned 64-bit numbers that may have wrapped. */
+	for (i = 0; i < NR_COUNTS; i++) {
+		if (snap->total[i] != parser.total[i])
+			return damaged(&parser,
+				       "TOTAL's %s are not the sum of the rows",
+				       exit_count_names[i]);
+	}
 	return STATUS_OK;
 }

@@ -4,6 +4,16 @@
 
 #include "snapshot.h"
 
+const char *const exit_count_names[NR_COUNTS] = {
+	[COUNT_EXITS] = "exits",
+	[COUNT_HANDLE_CYCLES] = "handle_cycles",
+	[COUNT_USER_CYCLES] = "user_cycles",
+	[COUNT_WAIT_CYCLES] = "wait_cycles",
+	[COUNT_PREEMPTED_CYCLES] = "preempted_cycles",
+	[COUNT_L2_EXITS] = "l2_exits",
+	[COUNT_L2_HANDLE_CYCLES] = "l2_handle_cycles",
+};
+
 struct exit_row *snapshot_add_row(struct exit_snapshot *snap)
 {
 	struct exit_row *rows, *row;
@@ -29,21 +39,31 @@ int exit_row_cmp(const void *a, const void *b)
 
 bool snapshot_finish(struct exit_snapshot *snap)
 {
-	size_t i;
+	size_t i, c;
 
 	if (snap->nr_rows)
 		qsort(snap->rows, snap->nr_rows, sizeof(*snap->rows),
 		      exit_row_cmp);
 
-	snap->exits = 0;
-	snap->handle_cycles = 0;
+	memset(snap->total, 0, sizeof(snap->total));
 	for (i = 0; i < snap->nr_rows; i++) {
 		if (i && !exit_row_cmp(&snap->rows[i - 1], &snap->rows[i]))
 			return false;
-		snap->exits += snap->rows[i].exits;
-		snap->handle_cycles += snap->rows[i].handle_cycles;
+		for (c = 0; c < NR_COUNTS; c++)
+			snap->total[c] += snap->rows[i].counts[c];
 	}
 	return true;
+}
+
+bool counts_any(const uint64_t *counts)
+{
+	size_t c;
+
+	for (c = 0; c < NR_COUNTS; c++) {
+		if (counts[c])
+			return true;
+	}
+	return false;
 }
 
 void snapshot_free(struct exit_snapshot *snap)

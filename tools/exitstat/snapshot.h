@@ -10,13 +10,28 @@
 #define EXIT_WORD_SIZE 16
 #define EXIT_VM_SIZE 32
 
+/* What is counted of each reason. */
+enum exit_counter {
+	COUNT_EXITS,
+	COUNT_HANDLE_CYCLES,
+	/* Every source has those above; whether one has those below is told. */
+	COUNT_USER_CYCLES,
+	COUNT_WAIT_CYCLES,
+	COUNT_PREEMPTED_CYCLES,
+	COUNT_L2_EXITS,
+	COUNT_L2_HANDLE_CYCLES,
+	NR_COUNTS,
+};
+
+/* Their names: columns in debugfs, files in sysfs, fields in JSON. */
+extern const char *const exit_count_names[NR_COUNTS];
+
 struct exit_row {
 	/* the row OTHER, which has no exit number */
 	bool other;
 	uint32_t reason;
 	char name[EXIT_NAME_SIZE];
-	uint64_t exits;
-	uint64_t handle_cycles;
+	uint64_t counts[NR_COUNTS];
 };
 
 /*
@@ -34,14 +49,17 @@ struct exit_snapshot {
 	bool has_faults;
 	uint64_t failed_entries;
 	uint64_t clamped;
+	bool has_guest_cycles;
+	uint64_t guest_cycles;
+	/* those that are known, in all rows or in none */
+	bool has[NR_COUNTS];
 	struct exit_row *rows;
 	size_t nr_rows;
 	/*
 	 * Sums over the rows.  As in the kernel they wrap, which the cycles of
 	 * a large host do within some years.
 	 */
-	uint64_t exits;
-	uint64_t handle_cycles;
+	uint64_t total[NR_COUNTS];
 };
 
 /* For qsort(): by number, OTHER last. */
@@ -50,6 +68,8 @@ int exit_row_cmp(const void *a, const void *b);
 struct exit_row *snapshot_add_row(struct exit_snapshot *snap);
 /* Sort and sum up once all rows are there. False if two rows are alike. */
 bool snapshot_finish(struct exit_snapshot *snap);
+/* True if @counts has anything that is not 0. */
+bool counts_any(const uint64_t *counts);
 void snapshot_free(struct exit_snapshot *snap);
 
 /*

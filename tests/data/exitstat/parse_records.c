@@ -2,7 +2,8 @@
 /*
  * Feed many texts to the parser, quicker than with a process for each: stdin
  * has records of a 32-bit length and that many bytes, stdout gets a line for
- * each, "no" or the sums of exits and cycles of what was accepted.
+ * each: "no", or what was accepted, which is guest_cycles and the sum of each
+ * counter, with "-" for those that are not there.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,11 +18,20 @@ int fail(int status, const char *fmt, ...)
 	return status;
 }
 
+static void print(bool known, uint64_t value, const char *end)
+{
+	if (known)
+		printf("%" PRIu64 "%s", value, end);
+	else
+		printf("-%s", end);
+}
+
 int main(void)
 {
 	struct exit_snapshot snap;
 	uint32_t len;
 	char *text;
+	size_t c;
 
 	while (fread(&len, sizeof(len), 1, stdin)) {
 		/* Exactly as large as the parser may believe. */
@@ -31,11 +41,14 @@ int main(void)
 		text[len] = '\0';
 
 		snap = (struct exit_snapshot){};
-		if (snapshot_parse(&snap, "-", "host", text, len))
+		if (snapshot_parse(&snap, "-", "host", text, len)) {
 			puts("no");
-		else
-			printf("%" PRIu64 " %" PRIu64 "\n", snap.exits,
-			       snap.handle_cycles);
+		} else {
+			print(snap.has_guest_cycles, snap.guest_cycles, " ");
+			for (c = 0; c < NR_COUNTS; c++)
+				print(snap.has[c], snap.total[c],
+				      c < NR_COUNTS - 1 ? " " : "\n");
+		}
 		snapshot_free(&snap);
 		free(text);
 	}
