@@ -1059,25 +1059,43 @@ def test_guest_other_is_a_lower_bound(guest):
 
 
 def test_guest_svm(guest):
-    """Sparse numbers: reading them one by one would take hours."""
+    """All below the end, and what KVM has as -1 and -2."""
+    lines = [f"row {0x41} 7 700", f"row {0x72} 100 0", f"row {0x400} 9 900",
+             f"row {0x403} 1 100", f"row {0xfffffffe} 4 {2**32 + 400}",
+             f"row {0xffffffff} {2**33} 3", "other 1 5000"]
+    out = json.loads(check_ok(guest.run(*lines, svm=1, end=0x404)))
+    rows = [(0x41, "DB_excp", 7, 700),
+            (0x72, "cpuid", 100 + CPUID_EXITS, CPUID_CYCLES),
+            (0x400, "npf", 9, 900), (0x403, "vmgexit", 1, 100),
+            (0xfffffffe, "UNKNOWN_4294967294", 4, 2**32 + 400),
+            (0xffffffff, "invalid_guest_state", 2**33, 3),
+            (None, "OTHER", 1, 4000)]
+    assert out == json_of(rows, scope="vm", isa="svm", failed_entries=None,
+                          clamped=None)
+    assert check_ok(guest.run(*lines, svm=1, end=0x404, args=[])) == table_of(
+        rows, "this VM: svm, TSC 2893.202 MHz")
+
+
+def test_guest_svm_numbers(guest):
+    """Each number that SVM defines is asked for once, and has no blank."""
+    numbers = [*range(0xa6), *range(0x400, 0x404), 0xfffffffe, 0xffffffff]
     out = json.loads(check_ok(guest.run(
-        f"row {0x41} 7 700", f"row {0x72} 100 0", f"row {0x400} 9 900",
-        f"row {0xf0000000} 4 400", "other 1 5000", svm=1, end=0xf0000001)))
-    assert out["isa"] == "svm"
-    assert [(row["reason"], row["name"], row["exits"])
-            for row in out["reasons"]] == [
-        (0x41, "DB excp", 7), (0x72, "cpuid", 100 + CPUID_EXITS),
-        (0x400, "npf", 9),
-        # The kernel has no name for 0xf0000000, so nothing asked for it.
-        (None, "OTHER", 5)]
+        *(f"row {n} {n % 1000 + 1} 1" for n in numbers), svm=1, end=0x404)))
+    assert [row["reason"] for row in out["reasons"]] == numbers
+    assert all(row["exits"] == row["reason"] % 1000 + 1
+               for row in out["reasons"] if row["reason"] != 0x72)
+    assert not any(" " in row["name"] for row in out["reasons"])
 
 
 def test_guest_svm_end(guest):
-    """What the host counts above the end that it gives is not asked for."""
-    for end, name in (0x404, "OTHER"), (0x80000002, "vmgexit_mmio_read"):
+    """What stands above the end is asked for only where it is -1 or -2."""
+    for end, names in (0x400, ["cpuid", "invalid_guest_state", "OTHER"]), \
+            (0x404, ["cpuid", "npf", "invalid_guest_state"]), \
+            (0xffffffff, ["cpuid", "npf", "invalid_guest_state"]):
         out = json.loads(check_ok(guest.run(
-            f"row {0x72} 5 0", f"row {0x80000001} 9 9000", svm=1, end=end)))
-        assert [row["name"] for row in out["reasons"]] == ["cpuid", name]
+            f"row {0x72} 5 0", f"row {0x400} 9 9000", f"row {0xffffffff} 1 1",
+            svm=1, end=end)))
+        assert [row["name"] for row in out["reasons"]] == names
 
 
 @pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**32 + 1,

@@ -37,11 +37,8 @@
 #define INFO_ECX_HOST (1u << 1)
 #define EDX_UNDEFINED 0xffffffff
 
-/*
- * SVM's numbers are sparse and reach up to 0xf0000000.  Below this limit we ask
- * for every number, above for those that have a name.
- */
-#define DENSE_END 0x800
+/* We ask for every number below the end, whatever a damaged leaf says it is. */
+#define MAX_END 0x800
 
 struct reader {
 	struct exit_snapshot *snap;
@@ -133,6 +130,7 @@ static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 			[COUNT_HANDLE_CYCLES] = handle_cycles,
 		},
 	};
+	char *c;
 
 	if (!counts_any(row.counts))
 		return STATUS_OK;
@@ -141,6 +139,11 @@ static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 		snprintf(row.name, sizeof(row.name), "%s", name);
 	else
 		snprintf(row.name, sizeof(row.name), "UNKNOWN_%u", nr);
+	/* As KVM's own files do, which is one name for every source. */
+	for (c = row.name; *c; c++) {
+		if (*c == ' ')
+			*c = '_';
+	}
 	return add_row(reader, &row);
 }
 
@@ -168,7 +171,7 @@ static int read_reasons(struct reader *reader)
 	uint32_t nr;
 	size_t i;
 
-	for (nr = 0; nr < reader->end && nr < DENSE_END; nr++) {
+	for (nr = 0; nr < reader->end && nr < MAX_END; nr++) {
 		if (nr == table->cpuid)
 			continue;
 		status = read_reason(reader, nr);
@@ -176,11 +179,9 @@ static int read_reasons(struct reader *reader)
 			return status;
 	}
 
-	for (i = 0; i < table->nr_reasons; i++) {
-		nr = table->reasons[i].nr;
-		if (nr < DENSE_END || nr >= reader->end)
-			continue;
-		status = read_reason(reader, nr);
+	/* These are above the end that the leaves give. */
+	for (i = 0; i < table->nr_negative; i++) {
+		status = read_reason(reader, -1 - i);
 		if (status)
 			return status;
 	}

@@ -23,6 +23,8 @@ const struct reason_table svm_reasons = {
 	.cpuid = SVM_EXIT_CPUID,
 	.reasons = svm,
 	.nr_reasons = ARRAY_SIZE(svm),
+	/* the invalid guest state, and SEV's busy state */
+	.nr_negative = 2,
 };
 
 const char *reason_name(const struct reason_table *table, uint32_t nr)

@@ -17,6 +17,8 @@ struct reason_table {
 	uint32_t cpuid;
 	const struct reason *reasons;
 	size_t nr_reasons;
+	/* how many numbers it has from -1, which is 0xffffffff, downwards */
+	uint32_t nr_negative;
 };
 
 extern const struct reason_table vmx_reasons;

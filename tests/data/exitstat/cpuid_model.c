@@ -89,7 +89,7 @@ static bool defined(uint32_t nr)
 {
 	if (model.svm)
 		return nr <= 0xa5 || (nr >= 0x400 && nr <= 0x403) ||
-		       nr == 0xf0000000 || nr == 0x80000001;
+		       nr >= 0xfffffffe;
 	return nr < 86 && nr != 35 && nr != 38 && nr != 42 && nr != 71 &&
 	       nr != 82 && nr != 83;
 }
