@@ -113,11 +113,11 @@ def test_wrong_values_are_refused(machine, name, value, says):
 @pytest.fixture
 def stock(machine):
     """The machine with Debian's own modules, for one test."""
-    directory = "/lib/modules/$(uname -r)/kernel/arch/x86/kvm"
     vendor = machine.vendor_module.replace("_", "-")
-    machine.check(f"modprobe -r {machine.vendor_module} kvm && insmod {directory}/kvm.ko.xz && "
-                  f"modprobe -a $(modinfo -F depends {directory}/{vendor}.ko.xz | "
-                  f"tr , '\\n' | grep -v ^kvm$) && insmod {directory}/{vendor}.ko.xz", 180)
+    machine.check(f"modprobe -r {machine.vendor_module} kvm; "
+                  "cd /lib/modules/$(uname -r)/kernel/arch/x86/kvm; "
+                  f"modprobe -a $(modinfo -F depends kvm.ko.xz {vendor}.ko.xz | tr , '\\n' | "
+                  f"grep -vx kvm) && insmod kvm.ko.xz && insmod {vendor}.ko.xz", 180)
     yield machine
     if machine.alive():
         reload(machine)

@@ -95,12 +95,12 @@ def stats(machine, where=""):
 class Paused:
     """A minivmm in the background, which waits at each step `pause`."""
 
-    def __init__(self, machine, name, *arguments):
+    def __init__(self, machine, name, *arguments, before=""):
         self.machine = machine
         self.files = f"/tmp/{name}"
         self.seen = 0
         machine.check(f"rm -f {self.files}.*; mkfifo {self.files}.in; "
-                      f"minivmm {' '.join(arguments)} <{self.files}.in >{self.files}.out & "
+                      f"({before}exec minivmm {' '.join(arguments)}) <{self.files}.in >{self.files}.out & "
                       f"disown; echo $! >{self.files}.pid; exec {{fd}}>{self.files}.in; "
                       f"echo $fd >{self.files}.fd")
         self.steps = self.wait()

@@ -276,16 +276,25 @@ class Machine:
     def check(self, command, timeout=60):
         return self.shell.check(command, timeout)
 
-    def guest(self, line=2, options="", timeout=240):
-        """Boot a guest under the machine's QEMU and KVM; return its console."""
+    def start_guest(self, line=2, options=""):
+        """Start a guest under the machine's QEMU and KVM, and do not wait for it."""
         console = self.lines[line]
         console.text, console.checked = b"", 0
         self.check(f"start-guest /dev/ttyS{line} {options}")
+
+    def await_guest(self, line=2, timeout=240):
+        """Return the console of a started guest as soon as it is ready."""
+        console = self.lines[line]
         console.wait_for(b"guest: ready\n", timeout)
         # Its shell greets, and would prompt.
         console.send("PS1= PS2=\n")
         console.run(":")
         return console
+
+    def guest(self, line=2, options="", timeout=240):
+        """Boot a guest, and return its console."""
+        self.start_guest(line, options)
+        return self.await_guest(line, timeout)
 
     def guest_pid(self, line=2):
         return self.check(f"cat /run/guest-ttyS{line}.pid").strip()
