@@ -80,10 +80,12 @@ def text_of(rows=ROWS, counts=None, total=None, end="\n", **keys):
 
 
 class Tree:
-    """A debugfs, and exitstat run on it."""
+    """A debugfs and a sysfs, and exitstat run on them."""
 
     def __init__(self, path):
         self.path = path
+        self.sysfs = path.parent / "sys"
+        self.totals = self.sysfs / "kernel/kvm/exit_stats"
 
     def put(self, text, where="kvm"):
         path = self.path / where / "exit_stats"
@@ -93,8 +95,25 @@ class Tree:
         path.write_bytes(text)
         return path
 
+    def put_sysfs(self, rows=ROWS, unseen=(2, "TRIPLE_FAULT"), **values):
+        """The host's totals as KVM shows them in sysfs."""
+        values = {"version": 1, "isa": "vmx", "tsc_khz": 2893202, "enabled": 1,
+                  "guest_cycles": GUEST_CYCLES, "failed_entries": 0,
+                  "clamped": 0, **values}
+        for slot, (number, name, *cells) in enumerate(
+                [*rows, (*unseen, *[0] * 7)]):
+            where = "reason-" + ("other" if number is None else str(number))
+            values.update({f"{where}/{key}": value for key, value in
+                           [("name", name), ("slot", slot),
+                            *zip(COUNTS, cells, strict=True)]})
+        for name, value in values.items():
+            path = self.totals / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{value}\n")
+
     def run(self, *args, program=ASAN, **kwargs):
-        return run(program, *args, "--debugfs", self.path, **kwargs)
+        return run(program, *args, "--debugfs", self.path,
+                   "--sysfs", self.sysfs, **kwargs)
 
 
 @pytest.fixture
@@ -524,13 +543,44 @@ def test_no_permission(vms, args):
     shutil.copy(STATIC, program)
 
     def run_as_nobody():
-        return subprocess.run(["./exitstat", *args, "--debugfs", "debug"],
+        return subprocess.run(["./exitstat", *args, "--debugfs", "debug",
+                               "--sysfs", "sys"],
                               cwd=vms.path.parent, user=65534, group=65534,
                               extra_groups=[], capture_output=True, text=True)
 
     check_ok(run_as_nobody())
     vms.path.chmod(0o700)
     check_refused(run_as_nobody(), 1, "no permission", "as root")
+    if args:
+        # Only debugfs has VMs.
+        vms.put_sysfs()
+        check_refused(run_as_nobody(), 1, "no permission to read debug/kvm/",
+                      "as root")
+        return
+
+    # The files of sysfs are root's, until the administrator gives them away.
+    vms.put_sysfs()
+    for path in vms.totals.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o400)
+    check_refused(run_as_nobody(), 1, "no permission to read sys/kernel/kvm/",
+                  "no permission for debug/kvm/exit_stats", "as root",
+                  "administrator", "chgrp")
+    for path in vms.totals.rglob("*"):
+        if path.is_file():
+            os.chown(path, 0, 65534)
+            path.chmod(0o440)
+    assert check_ok(run_as_nobody(), sysfs_note(
+        "no permission for debug/kvm/exit_stats",
+        "sys/kernel/kvm/exit_stats")) == table_of(ROWS, HEADING, GUEST_CYCLES)
+
+    (vms.totals / "reason-30/exits").chmod(0o400)
+    check_refused(run_as_nobody(), 1, "no permission", "reason-30/exits")
+    vms.totals.chmod(0o700)
+    check_refused(run_as_nobody(), 1, "no permission to read",
+                  "sys/kernel/kvm/exit_stats")
+    vms.totals.parent.chmod(0o700)
+    check_refused(run_as_nobody(), 1, "no permission to read",
+                  "sys/kernel/kvm/exit_stats")
 
 
 @pytest.fixture(scope="session")
@@ -593,7 +643,311 @@ def test_what_is_no_file(tree):
 def test_long_paths(tmp_path):
     for length in 3900, 4095, 4096, 100000:
         path = "/" + "a/" * (length // 2)
-        check_refused(run(ASAN, "--debugfs", path), 2 if length > 4000 else 1)
+        for args in [["--debugfs", path, "--sysfs", "/proc"],
+                     ["--debugfs", "/proc/x", "--sysfs", path],
+                     ["--debugfs", path, "--vm", "1-2"]]:
+            check_refused(run(ASAN, *args), 2 if length > 4000 else 1)
+    # The longest that is taken leaves room for all that stands below it.
+    tree = Tree(tmp_path / "x")
+    rest = 4096 - 128 - len(str(tmp_path)) - 1
+    parts = (rest - 1) // 100
+    tree.sysfs = tmp_path / (("a" * 99 + "/") * parts
+                             + "a" * (rest - 100 * parts))
+    tree.totals = tmp_path / "sys/kernel/kvm/exit_stats"
+    tree.put_sysfs([(2**32 - 1, "invalid_guest_state", *range(1, 8))])
+    here = os.open(tmp_path, os.O_RDONLY)
+    for name in tree.sysfs.relative_to(tmp_path).parts[:-1]:
+        os.mkdir(name, dir_fd=here)
+        there = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = there
+    os.symlink(tmp_path / "sys", tree.sysfs.name, dir_fd=here)
+    os.close(here)
+    out = tree.run("--json")
+    assert out.returncode == 0, out.stderr
+    assert json.loads(out.stdout)["total"]["l2_handle_cycles"] == 7
+    tree.sysfs = str(tree.sysfs) + "a"
+    check_refused(tree.run("--json"), 2, "too long")
+
+
+# sysfs instead of debugfs
+
+
+def sysfs_note(why, where):
+    return (f"exitstat: debugfs cannot be read ({why}), showing the host's "
+            f"totals from {where}\n")
+
+
+@pytest.fixture
+def sysfs(tree):
+    """Totals in sysfs, and no debugfs: its directory is empty."""
+    tree.put_sysfs()
+    tree.note = sysfs_note(f"it is not mounted on {tree.path}", tree.totals)
+    return tree
+
+
+@pytest.mark.parametrize("program", [SHARED, STATIC, ASAN],
+                         ids=lambda path: path.name)
+def test_sysfs(sysfs, program):
+    assert check_ok(sysfs.run(program=program), sysfs.note) == table_of(
+        ROWS, HEADING, GUEST_CYCLES)
+    out = check_ok(sysfs.run("host", "--json", program=program), sysfs.note)
+    assert json.loads(out) == json_of(ROWS, guest_cycles=GUEST_CYCLES)
+
+
+def test_sysfs_says_the_same_as_debugfs(sysfs):
+    values = {"failed_entries": 3, "clamped": U64_MAX, "enabled": 0,
+              "guest_cycles": 2**64 - 2, "tsc_khz": 2**32 - 1}
+    sysfs.put_sysfs(**values)
+    for args in [], ["--json"]:
+        first = sysfs.run(*args)
+        assert first.stderr.startswith(sysfs.note)
+        sysfs.put(text_of(**values))
+        second = sysfs.run(*args)
+        (sysfs.path / "kvm/exit_stats").unlink()
+        (sysfs.path / "kvm").rmdir()
+        assert first.returncode == second.returncode == 0
+        assert first.stdout == second.stdout
+        assert first.stderr == sysfs.note + second.stderr
+        assert "accounting is off" in second.stderr
+
+
+def test_debugfs_comes_first(sysfs):
+    sysfs.put(text_of(OLD_ROWS))
+    assert check_ok(sysfs.run()) == table_of(OLD_ROWS, HEADING)
+    # What is damaged there is no reason to look elsewhere.
+    sysfs.put("nonsense\n")
+    check_refused(sysfs.run(), 1, sysfs.path, "line 1")
+
+
+def test_sysfs_svm(sysfs):
+    shutil.rmtree(sysfs.totals)
+    rows = [(0x41, "DB_excp", 5, 500, 0, 0, 0, 0, 0),
+            (0x400, "npf", 7, 700, 8, 9, 10, 0, 0),
+            (4294967295, "invalid_guest_state", 1, 20, 0, 0, 0, 0, 0)]
+    sysfs.put_sysfs(rows, unseen=(0x7c, "msr"), isa="svm")
+    assert check_ok(sysfs.run(), sysfs.note) == table_of(
+        rows, "host: svm, TSC 2893.202 MHz", GUEST_CYCLES)
+    out = check_ok(sysfs.run("--json"), sysfs.note)
+    assert json.loads(out) == json_of(rows, isa="svm",
+                                      guest_cycles=GUEST_CYCLES)
+
+
+@pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**53 + 1,
+                                   2**63 - 1, 2**63, U64_MAX])
+def test_sysfs_large_numbers(sysfs, value):
+    shutil.rmtree(sysfs.totals)
+    rows = [(10, "CPUID", *[value] * 7), (12, "HLT", *[2**32 + 1] * 7)]
+    sysfs.put_sysfs(rows, guest_cycles=value)
+    assert check_ok(sysfs.run(), sysfs.note) == table_of(rows, HEADING, value)
+    out = check_ok(sysfs.run("--json"), sysfs.note)
+    assert json.loads(out) == json_of(rows, guest_cycles=value)
+    assert f'"exits": {(value + 2**32 + 1) % 2**64}' in out
+
+
+def test_sysfs_without_exits(sysfs):
+    shutil.rmtree(sysfs.totals)
+    sysfs.put_sysfs([], guest_cycles=0)
+    assert check_ok(sysfs.run(), sysfs.note) == table_of(
+        [], HEADING + ", no exits so far", counts=7)
+
+
+def test_sysfs_of_later_kernels(sysfs):
+    """Files and directories that nobody knows yet."""
+    (sysfs.totals / "epoch").write_bytes(b"\0")
+    (sysfs.totals / "cpu0").mkdir()
+    (sysfs.totals / "reason-10/l3_exits").mkdir()
+    assert check_ok(sysfs.run(), sysfs.note) == table_of(
+        ROWS, HEADING, GUEST_CYCLES)
+
+
+def test_sysfs_for_each_trouble_with_debugfs(sysfs, failing_io):
+    (sysfs.path / "tracing").mkdir()
+    file = sysfs.path / "kvm/exit_stats"
+    assert check_ok(sysfs.run(), sysfs_note(
+        f"there is no {file}", sysfs.totals))
+    (sysfs.path / "kvm").mkdir()
+    assert check_ok(sysfs.run(), sysfs_note(
+        f"there is no {file}", sysfs.totals))
+    sysfs.put(text_of())
+    for error, why in (errno.EPERM, f"the kernel forbids {file}"), \
+            (errno.EACCES, f"no permission for {file}"):
+        assert check_ok(run_failing(sysfs, failing_io, FAIL_OPEN=error),
+                        sysfs_note(why, sysfs.totals)) == table_of(
+                            ROWS, HEADING, GUEST_CYCLES)
+    # These are errors of the machine, not a lack of permission.
+    for error in errno.EMFILE, errno.EIO:
+        check_refused(run_failing(sysfs, failing_io, FAIL_OPEN=error), 1,
+                      f"cannot read {file}")
+
+
+def test_sysfs_has_no_vms(sysfs):
+    check_refused(sysfs.run("--vm", "1"), 1, "mount -t debugfs none")
+    (sysfs.path / "tracing").mkdir()
+    check_refused(sysfs.run("--vm", "1-2"), 1, "modprobe kvm_intel")
+    (sysfs.path / "kvm").mkdir()
+    check_refused(sysfs.run("--vm", "1-2"), 77, "whose KVM has exit accounting")
+
+
+def test_neither_debugfs_nor_sysfs(tree):
+    """sysfs may have a kvm, but of a KVM without exit accounting."""
+    tree.totals.parent.mkdir(parents=True)
+    check_refused(tree.run(), 1, "mount -t debugfs none", tree.path)
+    (tree.path / "kvm").mkdir()
+    check_refused(tree.run(), 77, "whose KVM has exit accounting")
+    tree.totals.parent.rmdir()
+    tree.totals.parent.write_text("")
+    check_refused(tree.run(), 77, "whose KVM has exit accounting")
+
+
+FILES = ["version", "isa", "tsc_khz", "enabled", "guest_cycles",
+         "failed_entries", "clamped",
+         *(f"reason-{which}/{name}" for which in ("10", "2", "other")
+           for name in ["name", *COUNTS])]
+BAD = {"empty": b"", "newline": b"\n", "two newlines": b"1\n\n",
+       "no newline": b"1", "two lines": b"1\n1\n", "NUL": b"\0\n",
+       "NUL after": b"1\0\n", "NUL at the end": b"1\n\0",
+       "blank": b" 1\n", "blank after": b"1 \n", "words": b"a b\n",
+       "carriage return": b"1\r\n", "escape": b"\x1b[2J\n",
+       "binary": random.Random(2).randbytes(500) + b"\n",
+       "Latin-1": b"\xcf\n", "long": b"1" * 64 + b"\n",
+       "page": b"a" * 4095 + b"\n", "oversized": b"0" * 100000 + b"1\n"}
+BAD_NUMBER = {"negative": b"-1\n", "signed": b"+1\n", "fraction": b"1.0\n",
+              "hexadecimal": b"0x1\n", "word": b"abc\n",
+              "too large": b"18446744073709551616\n", "comma": b"1,000\n"}
+BAD_NAME = {"number": b"5\n", "dash": b"-\n", "tab": b"A\tB\n"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_sysfs_damaged(sysfs, name):
+    path = sysfs.totals / name
+    good = path.read_bytes()
+    word = name.endswith(("name", "isa"))
+    for what, bad in {**BAD, **(BAD_NAME if word else BAD_NUMBER)}.items():
+        if (name, what) == ("isa", "number"):
+            continue
+        path.write_bytes(bad)
+        result = sysfs.run(program=SHARED)
+        check_refused(result, 1, f"{path}: ")
+        assert result.stderr[:-1].isprintable(), what
+    path.write_bytes(BAD["binary"])
+    check_refused(sysfs.run(), 1, f"{path}: ")
+    path.write_bytes(BAD["oversized"])
+    check_refused(sysfs.run(), 1, f"{path}: File too large")
+    path.unlink()
+    check_refused(sysfs.run(), 1, f"{path}: the file is missing")
+    path.mkdir()
+    check_refused(sysfs.run(), 1, f"cannot read {path}")
+    path.rmdir()
+    os.mkfifo(path)
+    check_refused(sysfs.run(), 1, f"cannot read {path}")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    check_refused(sysfs.run(), 1, f"cannot read {path}")
+    path.unlink()
+    path.write_bytes(good)
+    check_ok(sysfs.run(), sysfs.note)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("version", 0), ("tsc_khz", 2**32), ("enabled", 2), ("isa", "x" * 16),
+    ("isa", "a-b"), ("reason-10/name", "X" * 64)])
+def test_sysfs_values_out_of_range(sysfs, name, value):
+    (sysfs.totals / name).write_text(f"{value}\n")
+    check_refused(sysfs.run(), 1, f"{sysfs.totals / name}: ")
+
+
+def test_sysfs_newer_version(sysfs):
+    shutil.rmtree(sysfs.totals)
+    sysfs.totals.mkdir()
+    (sysfs.totals / "version").write_text("2\n")
+    check_refused(sysfs.run(), 1, f"{sysfs.totals}/version", "format version 2",
+                  "update exitstat")
+
+
+@pytest.mark.parametrize("name", [
+    "", "x", "-1", "+1", "010", "0x10", " 10", "10 ", "4294967296", "Other",
+    "99999999999999999999", "1" * 200, "other2", "1\n", "\u0663"])
+def test_sysfs_what_is_no_reason(sysfs, name):
+    (sysfs.totals / "reason-10").rename(sysfs.totals / f"reason-{name}")
+    result = sysfs.run()
+    check_refused(result, 1, sysfs.totals)
+    assert result.stderr[:-1].isprintable()
+
+
+def test_sysfs_without_reasons(sysfs):
+    for path in sysfs.totals.glob("reason-*"):
+        shutil.rmtree(path)
+    check_refused(sysfs.run(), 1, "has no reasons")
+
+
+def test_sysfs_reason_that_is_a_file(sysfs):
+    (sysfs.totals / "reason-3").write_text("1\n")
+    check_refused(sysfs.run(), 1, f"cannot read {sysfs.totals}/reason-3/")
+
+
+def test_sysfs_that_is_no_directory(sysfs):
+    shutil.rmtree(sysfs.totals)
+    sysfs.totals.write_text("1\n")
+    check_refused(sysfs.run(), 1, f"cannot read {sysfs.totals}:")
+    sysfs.totals.unlink()
+    sysfs.totals.mkdir()
+    check_refused(sysfs.run(), 1, f"{sysfs.totals}/version: ", "missing")
+
+
+def test_sysfs_short_and_interrupted_reads(sysfs, failing_io):
+    (sysfs.totals / "guest_cycles").write_text(f"{U64_MAX}\n")
+    assert check_ok(run_failing(sysfs, failing_io, FAIL_NAME="guest_cycles"),
+                    sysfs.note) == table_of(ROWS, HEADING, U64_MAX)
+
+
+@pytest.mark.parametrize("name", ["version", "clamped", "name",
+                                  "l2_handle_cycles"])
+def test_sysfs_errors(sysfs, failing_io, name):
+    for failure in {"FAIL_OPEN": errno.EIO}, \
+            {"FAIL_READ": errno.EIO, "FAIL_AFTER": 0}:
+        check_refused(run_failing(sysfs, failing_io, FAIL_NAME=name, **failure),
+                      1, "cannot read", f"/{name}: Input/output error")
+
+
+@pytest.mark.parametrize("name", ["version", "isa", "clamped", "name", "exits",
+                                  "l2_handle_cycles"])
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "back again"])
+def test_sysfs_that_ends_while_it_is_read(sysfs, failing_io, name, again):
+    """The module kvm may be removed, and even be loaded again."""
+    first, second, link = (sysfs.sysfs / n for n in ("first", "second", "link"))
+    shutil.move(sysfs.totals, first)
+    shutil.copytree(first, second)
+    # sysfs gives ENOENT to those who open, and ENODEV to those who read.
+    for failure in {"FAIL_OPEN": errno.ENOENT}, \
+            {"FAIL_READ": errno.ENODEV, "FAIL_AFTER": 0}, \
+            {"FAIL_READ": errno.ENODEV, "FAIL_AFTER": 1}:
+        sysfs.totals.unlink(missing_ok=True)
+        sysfs.totals.symlink_to(first)
+        if again:
+            link.symlink_to(second)
+            rename = {"FAIL_RENAME": link, "FAIL_RENAME_TO": sysfs.totals}
+        else:
+            rename = {"FAIL_RENAME": sysfs.totals, "FAIL_RENAME_TO": link}
+        result = run_failing(sysfs, failing_io, FAIL_NAME=name, **failure,
+                             **rename)
+        check_refused(result, 1, f"{sysfs.totals} ended while it was read")
+        assert link.is_symlink() != again
+        link.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("after", [0, 1, 8, 12])
+def test_sysfs_list_that_ends_early(sysfs, failing_io, after):
+    """A directory that is removed may end its list without an error."""
+    # The first three entries are those of debugfs's empty directory.
+    result = run_failing(sysfs, failing_io, FAIL_READDIR=after + 3,
+                         FAIL_RENAME=sysfs.totals,
+                         FAIL_RENAME_TO=sysfs.totals.with_name("old"))
+    check_refused(result, 1, f"{sysfs.totals} ended while it was read")
+    sysfs.totals.with_name("old").rename(sysfs.totals)
+    check_refused(run_failing(sysfs, failing_io, FAIL_READDIR=after + 3,
+                              FAIL_READDIR_ERRNO=errno.EIO), 1,
+                  f"cannot read {sysfs.totals}: Input/output error")
 
 
 # Damaged files
@@ -883,7 +1237,8 @@ def test_damaged_files_in_the_model():
     (["--nonsense"], "'--nonsense'"), (["-x"], "'-x'"), (["-Vx", "-x"], None),
     (["host", "-x"], "'-x'"), (["guest", "--vm", "1"], "'--vm'"),
     (["guest", "--debugfs=/"], "'--debugfs=/'"), (["--vm"], "'--vm'"),
-    (["--debugfs"], "'--debugfs'"), (["--json=1"], "'--json=1'"),
+    (["--debugfs"], "'--debugfs'"), (["--sysfs"], "'--sysfs'"),
+    (["guest", "--sysfs=/"], "'--sysfs=/'"), (["--json=1"], "'--json=1'"),
     (["host", "x"], "'x'"), (["guest", "x"], "'x'"), (["host", "host"], "'host'"),
     (["--json", "guest"], "'guest'"), (["x"], "'x'"), ([""], "''"),
     (["hos"], "'hos'"), (["host", "--", "-x"], "'-x'"), (["-"], "'-'")])
@@ -936,7 +1291,8 @@ def test_full_disk(tree, args, size):
 @pytest.mark.parametrize("args", ["", "--json", "--help"])
 def test_closed_stdout(tree, args):
     tree.put(text_of())
-    result = run("sh", "-c", f'"$0" {args} --debugfs "$1" >&-', ASAN, tree.path)
+    result = run("sh", "-c", f'"$0" {args} --debugfs "$1" >&-', ASAN,
+                 tree.path)
     check_refused(result, 1, "cannot write to stdout: Bad file descriptor")
 
 
@@ -963,6 +1319,21 @@ def test_valgrind(vms):
     result = run("valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
                  "--errors-for-leak-kinds=all", SHARED, "--debugfs", vms.path)
     assert result.returncode == 1, result.stderr
+
+
+def test_valgrind_sysfs(sysfs):
+    def check(status):
+        result = run("valgrind", "-q", "--error-exitcode=99",
+                     "--leak-check=full", "--errors-for-leak-kinds=all",
+                     SHARED, "--json", "--debugfs", sysfs.path,
+                     "--sysfs", sysfs.sysfs)
+        assert result.returncode == status, result.stderr
+
+    check(0)
+    (sysfs.totals / "reason-30/exits").write_bytes(BAD["binary"])
+    check(1)
+    (sysfs.totals / "isa").unlink()
+    check(1)
 
 
 # In a guest

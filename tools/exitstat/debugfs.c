@@ -3,25 +3,23 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "exitstat.h"
+#include "file.h"
 #include "snapshot.h"
 
 /* All reasons there are need some 10 KiB. */
 #define MAX_FILE_SIZE (1 << 20)
 #define MAX_LISTED_VMS 16
 
-static bool is_dir(const char *path)
+static void set_host_path(char *path, const char *debugfs)
 {
-	struct stat st;
-
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
+	snprintf(path, PATH_MAX, "%s/kvm/exit_stats", debugfs);
 }
 
 /* Where debugfs is to be mounted but is not, there is an empty directory. */
@@ -41,94 +39,96 @@ static bool is_empty_dir(const char *path)
 	return empty;
 }
 
-/* Tell why the host's file cannot be opened, from the outermost cause on. */
-static int explain_host(const char *debugfs, const char *path, int error)
+enum trouble {
+	NO_PERMISSION,
+	FORBIDDEN,
+	NOT_MOUNTED,
+	NO_KVM,
+	NO_FILE,
+	OTHER_TROUBLE,
+};
+
+/* Why the host's file cannot be opened, from the outermost cause on. */
+static enum trouble find_trouble(const char *debugfs, int error)
 {
 	char kvm[PATH_MAX];
 
 	if (error == EACCES)
+		return NO_PERMISSION;
+	if (error == EPERM)
+		return FORBIDDEN;
+	if (error != ENOENT && error != ENOTDIR)
+		return OTHER_TROUBLE;
+
+	if (!is_dir(debugfs) || is_empty_dir(debugfs))
+		return NOT_MOUNTED;
+
+	snprintf(kvm, sizeof(kvm), "%s/kvm", debugfs);
+	return is_dir(kvm) ? NO_FILE : NO_KVM;
+}
+
+static int explain_host(const char *debugfs, const char *path, int error)
+{
+	switch (find_trouble(debugfs, error)) {
+	case NO_PERMISSION:
 		return fail(STATUS_ERROR,
 			    "no permission to read %s: run exitstat as root",
 			    path);
-	if (error == EPERM)
+	case FORBIDDEN:
 		return fail(
 			STATUS_ERROR,
 			"the kernel forbids reading %s, even to root: kernel lockdown may be the reason, see /sys/kernel/security/lockdown",
 			path);
-	if (error != ENOENT && error != ENOTDIR)
-		return fail(STATUS_ERROR, "cannot read %s: %s", path,
-			    strerror(error));
-
-	if (!is_dir(debugfs) || is_empty_dir(debugfs))
+	case NOT_MOUNTED:
 		return fail(
 			STATUS_ERROR,
 			"debugfs is not mounted on %s: mount -t debugfs none %s",
 			debugfs, debugfs);
-
-	snprintf(kvm, sizeof(kvm), "%s/kvm", debugfs);
-	if (!is_dir(kvm))
+	case NO_KVM:
 		return fail(
 			STATUS_ERROR,
 			"the module kvm is not loaded: modprobe kvm_intel or modprobe kvm_amd");
-
-	return fail(
-		STATUS_UNSUPPORTED,
-		"there is no %s: load kvm_intel or kvm_amd, of a kernel whose KVM has exit accounting",
-		path);
+	case NO_FILE:
+		return fail(
+			STATUS_UNSUPPORTED,
+			"there is no %s: load kvm_intel or kvm_amd, of a kernel whose KVM has exit accounting",
+			path);
+	case OTHER_TROUBLE:
+		break;
+	}
+	return fail(STATUS_ERROR, "cannot read %s: %s", path, strerror(error));
 }
 
-/* Read a whole file, and put a '\0' after it.  NULL and errno on error. */
-static char *read_file(const char *path, size_t *len)
+bool debugfs_is_readable(const char *debugfs, char *why, size_t size)
 {
-	char *buf = NULL, *new;
-	size_t size = 0;
-	struct stat st;
-	ssize_t n;
-	int fd, error;
+	char path[PATH_MAX];
+	int fd;
 
-	/* Whatever the path leads to, do not wait for it. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return NULL;
-
-	if (fstat(fd, &st))
-		goto err;
-	if (!S_ISREG(st.st_mode)) {
-		errno = EINVAL;
-		goto err;
+	set_host_path(path, debugfs);
+	fd = open_file(path);
+	if (fd >= 0) {
+		close(fd);
+		return true;
 	}
 
-	*len = 0;
-	do {
-		if (size - *len < 4096) {
-			if (size > MAX_FILE_SIZE) {
-				errno = EFBIG;
-				goto err;
-			}
-			size = size ? 2 * size : 16384;
-			new = realloc(buf, size);
-			if (!new)
-				goto err;
-			buf = new;
-		}
-
-		n = read(fd, buf + *len, size - *len - 1);
-		if (n > 0)
-			*len += n;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-
-	if (n < 0)
-		goto err;
-
-	close(fd);
-	buf[*len] = '\0';
-	return buf;
-err:
-	error = errno;
-	close(fd);
-	free(buf);
-	errno = error;
-	return NULL;
+	switch (find_trouble(debugfs, errno)) {
+	case NO_PERMISSION:
+		snprintf(why, size, "no permission for %s", path);
+		return false;
+	case FORBIDDEN:
+		snprintf(why, size, "the kernel forbids %s", path);
+		return false;
+	case NOT_MOUNTED:
+		snprintf(why, size, "it is not mounted on %s", debugfs);
+		return false;
+	case NO_KVM:
+	case NO_FILE:
+		snprintf(why, size, "there is no %s", path);
+		return false;
+	case OTHER_TROUBLE:
+		break;
+	}
+	return true;
 }
 
 static bool is_digits(const char *text, size_t len)
@@ -215,7 +215,7 @@ static int find_vm(const char *debugfs, const char *id, char *vm)
 	struct dirent **vms;
 	int nr_vms, status;
 
-	snprintf(path, sizeof(path), "%s/kvm/exit_stats", debugfs);
+	set_host_path(path, debugfs);
 	if (access(path, F_OK))
 		return explain_host(debugfs, path, errno);
 
@@ -231,25 +231,15 @@ static int find_vm(const char *debugfs, const char *id, char *vm)
 	return status;
 }
 
-static int too_long(const char *debugfs)
-{
-	return strlen(debugfs) > PATH_MAX - EXIT_VM_SIZE - 32 ?
-		       fail(STATUS_USAGE, "the path to debugfs is too long") :
-		       STATUS_OK;
-}
-
 int debugfs_read_host(struct exit_snapshot *snap, const char *debugfs)
 {
-	int status = too_long(debugfs);
 	char path[PATH_MAX];
-	size_t len;
 	char *text;
+	size_t len;
+	int status;
 
-	if (status)
-		return status;
-
-	snprintf(path, sizeof(path), "%s/kvm/exit_stats", debugfs);
-	text = read_file(path, &len);
+	set_host_path(path, debugfs);
+	text = read_file(path, MAX_FILE_SIZE, &len);
 	if (!text)
 		return explain_host(debugfs, path, errno);
 
@@ -261,13 +251,11 @@ int debugfs_read_host(struct exit_snapshot *snap, const char *debugfs)
 int debugfs_read_vm(struct exit_snapshot *snap, const char *debugfs,
 		    const char *id)
 {
-	int error, status = too_long(debugfs);
+	int error, status;
 	char path[PATH_MAX], dir[PATH_MAX];
 	size_t len;
 	char *text;
 
-	if (status)
-		return status;
 	if (!is_vm_id(id, true))
 		return fail(
 			STATUS_USAGE,
@@ -280,7 +268,7 @@ int debugfs_read_vm(struct exit_snapshot *snap, const char *debugfs,
 
 	snprintf(dir, sizeof(dir), "%s/kvm/%s", debugfs, snap->vm);
 	snprintf(path, sizeof(path), "%s/kvm/%s/exit_stats", debugfs, snap->vm);
-	text = read_file(path, &len);
+	text = read_file(path, MAX_FILE_SIZE, &len);
 	error = errno;
 	/* debugfs gives EIO for a file that was removed while it was open. */
 	if (!text && (error == ENOENT || !is_dir(dir)))

@@ -3,11 +3,15 @@
 #define EXITSTAT_H
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #define EXITSTAT_VERSION "0.1"
+
+/* Leaves room in PATH_MAX for every file below. */
+#define MOUNT_MAX (PATH_MAX - 128)
 
 /* What the program returns, see exitstat(8). */
 enum status {
@@ -36,6 +40,7 @@ enum {
 	OPT_VERSION = 'V',
 	OPT_VM = 0x100,
 	OPT_DEBUGFS,
+	OPT_SYSFS,
 	/* an output format: OPT_FORMAT + its index in output_formats[] */
 	OPT_FORMAT,
 };
@@ -43,7 +48,9 @@ enum {
 /* What the options of all commands together can say. */
 struct arguments {
 	const struct output_format *format;
+	/* where these are mounted, no longer than MOUNT_MAX */
 	const char *debugfs;
+	const char *sysfs;
 	/* the user's name of a VM, or NULL */
 	const char *vm;
 };

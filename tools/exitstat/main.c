@@ -75,6 +75,7 @@ bool parse_options(int argc, char **argv, const struct option *options,
 	*args = (struct arguments){
 		.format = output_formats[OUTPUT_TABLE],
 		.debugfs = "/sys/kernel/debug",
+		.sysfs = "/sys",
 	};
 
 	while ((c = next_option(argc, argv, options)) != -1) {
@@ -84,6 +85,9 @@ bool parse_options(int argc, char **argv, const struct option *options,
 			break;
 		case OPT_DEBUGFS:
 			args->debugfs = optarg;
+			break;
+		case OPT_SYSFS:
+			args->sysfs = optarg;
 			break;
 		case OPT_FORMAT + OUTPUT_JSON:
 			args->format = output_formats[c - OPT_FORMAT];
@@ -99,13 +103,21 @@ bool parse_options(int argc, char **argv, const struct option *options,
 			return false;
 		}
 	}
-	if (optind == argc)
-		return true;
+	if (optind < argc) {
+		*status =
+			fail(STATUS_USAGE,
+			     "unexpected argument '%s', see 'exitstat --help'",
+			     argv[optind]);
+		return false;
+	}
 
-	*status = fail(STATUS_USAGE,
-		       "unexpected argument '%s', see 'exitstat --help'",
-		       argv[optind]);
-	return false;
+	if (strlen(args->debugfs) > MOUNT_MAX ||
+	    strlen(args->sysfs) > MOUNT_MAX) {
+		*status = fail(STATUS_USAGE,
+			       "the path to debugfs or sysfs is too long");
+		return false;
+	}
+	return true;
 }
 
 static int print_help(void)

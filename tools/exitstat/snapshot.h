@@ -76,10 +76,19 @@ void snapshot_free(struct exit_snapshot *snap);
  * The sources.  Each fills an all-0 snapshot and returns STATUS_OK, or tells
  * the user what is wrong and returns the program's status.
  */
+/*
+ * False if debugfs cannot be read by this user or has nothing, and @why then
+ * gets a few words.  True leaves all other errors to those who read it.
+ */
+bool debugfs_is_readable(const char *debugfs, char *why, size_t size);
 int debugfs_read_host(struct exit_snapshot *snap, const char *debugfs);
 /* @id is <pid>-<fd>, or a <pid> that has one VM. */
 int debugfs_read_vm(struct exit_snapshot *snap, const char *debugfs,
 		    const char *id);
+bool sysfs_is_there(const char *sysfs);
+/* Tells the user that these are not debugfs's, and @why. */
+int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
+		    const char *why);
 int cpuid_read(struct exit_snapshot *snap);
 
 /*
