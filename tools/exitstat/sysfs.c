@@ -64,7 +64,7 @@ __attribute__((format(printf, 2, 3))) static int damaged(const char *path,
 		path, what);
 }
 
-/* The directory goes with the kvm module, and may come again with it. */
+/* The directory goes with kvm_intel or kvm_amd, and may come again with it. */
 static bool is_gone(const struct reader *reader)
 {
 	struct stat then, now;
@@ -77,7 +77,7 @@ static int gone(const struct reader *reader)
 {
 	return fail(
 		STATUS_ERROR,
-		"%s ended while it was read: the module kvm was removed, try again once it is loaded",
+		"%s ended while it was read: kvm_intel or kvm_amd was removed, try again once it is loaded",
 		reader->root);
 }
 
@@ -267,7 +267,7 @@ static int read_reason(const struct reader *reader, const char *dir)
 static int read_reasons(const struct reader *reader)
 {
 	const struct dirent *entry;
-	size_t nr_reasons = 0;
+	bool other = false;
 	int status;
 
 	while (errno = 0, (entry = readdir(reader->dir))) {
@@ -276,15 +276,17 @@ static int read_reasons(const struct reader *reader)
 		status = read_reason(reader, entry->d_name);
 		if (status)
 			return status;
-		nr_reasons++;
+		other = other || !strcmp(entry->d_name, DIR_PREFIX "other");
 	}
 	if (errno)
 		return explain(reader, reader->root, errno);
 	/* Its list is then short, without an error. */
 	if (is_gone(reader))
 		return gone(reader);
-	if (!nr_reasons)
-		return damaged(reader->root, "it has no reasons");
+	/* KVM makes it last and removes it last, so now the rest was there. */
+	if (!other)
+		return damaged(reader->root,
+			       "the directory " DIR_PREFIX "other is missing");
 	if (!snapshot_finish(reader->snap))
 		return damaged(reader->root, "it has a reason twice");
 	return STATUS_OK;
