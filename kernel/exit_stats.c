@@ -36,12 +36,15 @@
  * The module parameter exit_stats drives a static key, so that switched-off
  * accounting costs a NOP.  A clock that was started before the switch went off
  * must not be stopped after it came on again, so all clocks are stopped before
- * the sites are patched in.  They may be written then: the time stamps are only
- * ever used with interrupts off and after a look at the key, and switching off
- * has waited for each CPU to take an interrupt.  A stopped clock is what a vCPU
- * starts with, too: its first VM-entry has no exit before it.  While the sites
- * are being patched one after the other, a VM-exit may be counted of which the
- * time is not, or a vCPU's time in the guest be charged as handle, at most once.
+ * the sites are patched in.  They may be written then: they are only ever
+ * written with interrupts off and after a look at the key, and switching off has
+ * waited for each CPU to take an interrupt.  A stopped clock is what a vCPU
+ * starts with, too: its first VM-entry has no exit before it.
+ *
+ * The sites are patched one after the other.  kvm_exit_stats_running says that
+ * all of them are in; a clock is started, and a phase ended, only then.  What
+ * remains is that a vCPU which exits while its sites are being patched out may
+ * have its last time in the guest charged as handle.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -112,12 +115,14 @@ const struct kvm_exit_isa *kvm_exit_isa(void)
 }
 EXPORT_SYMBOL_GPL(kvm_exit_isa);
 
-static bool kvm_exit_stats_on(void)
+static bool kvm_exit_stats_running __read_mostly = true;
+
+static __always_inline bool kvm_exit_stats_on(void)
 {
-	return static_key_enabled(&kvm_exit_stats_key);
+	return READ_ONCE(kvm_exit_stats_running);
 }
 
-static void kvm_exit_clock_stop(struct kvm_exit_clock *clock)
+static __always_inline void kvm_exit_clock_stop(struct kvm_exit_clock *clock)
 {
 	clock->stamp = KVM_EXIT_STAMP_SLOW;
 	clock->start = 0;
@@ -164,7 +169,9 @@ static int kvm_exit_stats_switch_set(const char *val,
 	if (on) {
 		kvm_exit_clocks_stop();
 		static_branch_enable(&kvm_exit_stats_key);
+		WRITE_ONCE(kvm_exit_stats_running, true);
 	} else {
+		WRITE_ONCE(kvm_exit_stats_running, false);
 		static_branch_disable(&kvm_exit_stats_key);
 	}
 	return 0;
@@ -361,6 +368,11 @@ noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
 
 	if (start == KVM_EXIT_STAMP_SLOW)
 		start = clock->start;
+	if (!kvm_exit_stats_on()) {
+		kvm_exit_clock_stop(clock);
+		return;
+	}
+
 	clock->stamp = now;
 	clock->start = 0;
 	if (!start)
@@ -384,6 +396,11 @@ noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 	u64 cycles;
+
+	if (!kvm_exit_stats_on()) {
+		kvm_exit_clock_stop(clock);
+		return;
+	}
 
 	/* Otherwise it was switched on while the guest ran. */
 	if (clock->stamp != KVM_EXIT_STAMP_SLOW) {
@@ -418,6 +435,11 @@ static void kvm_exit_phase_charge(struct kvm_vcpu *vcpu,
 
 	if (slow && !clock->start)
 		return;
+
+	if (!kvm_exit_stats_on()) {
+		kvm_exit_clock_stop(clock);
+		return;
+	}
 
 	cycles = kvm_exit_cycles(vcpu, rdtsc(), since);
 	kvm_exit_count(vcpu, column, clock->slot, cycles);

@@ -65,6 +65,7 @@ def isa_of_this_cpu():
 EMULATORS = {
     "bochs": {"vmx": "bochs", "svm": "qemu"},
     "qemu": {"svm": "qemu"},
+    "qemu-single": {"svm": "qemu-single"},
     "kvm": {isa_of_this_cpu(): "kvm"},
 }[EMU]
 
@@ -79,6 +80,25 @@ def with_isa(isa, request):
 def machine(request):
     """A machine with our modules loaded, first with VMX and then with SVM."""
     yield from with_isa(request.param, request)
+
+
+@pytest.fixture(params=("vmx", "svm"))
+def patched_under_load(request):
+    """The same, but one whose emulator stands the kernel's code being patched while it runs."""
+    emulator = EMULATORS.get(request.param)
+    if not emulator:
+        pytest.skip(f"EMU={EMU} has no {request.param}")
+    yield from logged(running({"qemu": "qemu-single"}.get(emulator, emulator)), request)
+
+
+@pytest.fixture
+def own_machine(request):
+    """A machine of the test's own, for what cannot be undone; the one that boots quickest."""
+    emulator = EMULATORS.get("svm") or EMULATORS["vmx"]
+    with Machine(emulator, KREL, LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)) as machine:
+        machine.boot()
+        machine.check(f"modprobe {machine.vendor_module}")
+        yield machine
 
 
 @pytest.fixture

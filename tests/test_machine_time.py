@@ -15,6 +15,11 @@ def cpus(machine):
     return int(machine.check("nproc"))
 
 
+def assert_adds_up(step):
+    """Identity 2 on minivmm's step `stats`."""
+    assert time_sum(step["grown"]) == pytest.approx(step["elapsed"], rel=0.001)
+
+
 @pytest.mark.parametrize("vcpus", [1, 2, 4])
 def test_every_vcpus_time_adds_up(machine, vcpus):
     """Guest and phases == the TSC that elapsed, by the VMM's own reading of it."""
@@ -26,7 +31,7 @@ def test_every_vcpus_time_adds_up(machine, vcpus):
     assert len(found) == vcpus
     for step in found:
         values = step["stats"]
-        assert time_sum(values) == pytest.approx(step["elapsed"], rel=0.001)
+        assert_adds_up(step)
         assert sum(values["exit_reason_exits"]) == values["exits"]
         assert values["exit_clamped"] == 0
 
@@ -113,14 +118,14 @@ def test_a_cpu_hog_is_preemption(machine):
     """Another task on the vCPU's CPU: what it takes is preempted, not handle."""
     second = khz(machine) * 1000
     output = machine.check(
-        "taskset -c 0 sh -c 'while :; do :; done' & hog=$!; disown; "
+        "taskset -c 0 bash -c 'while :; do :; done' & hog=$!; disown; "
         f"taskset -c 0 minivmm spin:{2 * second} stats; kill $hog", 120)
     step, end = map(json.loads, output.splitlines())
     delta = step["delta"]
     preempted = sum(delta["exit_reason_preempted_cycles"])
     assert 0.3 * step["tsc"] < preempted < 0.7 * step["tsc"]
     assert sum(delta["exit_reason_handle_cycles"]) < 0.1 * step["tsc"]
-    assert time_sum(end["stats"]) == pytest.approx(end["elapsed"], rel=0.001)
+    assert_adds_up(end)
 
 
 def test_migration_between_cpus(machine):
@@ -138,15 +143,16 @@ def test_migration_between_cpus(machine):
     end = json.loads(steps[-1])
     after = stats(machine)
     assert sum(end["stats"]["exit_reason_exits"]) == end["stats"]["exits"]
-    assert time_sum(end["stats"]) == pytest.approx(end["elapsed"], rel=0.001)
+    assert_adds_up(end)
     # The CPUs' counters, of which the host's are the sum, have seen the same.
     assert after.total - before.total == end["stats"]["exits"]
     assert after.time() - before.time() == time_sum(end["stats"])
     assert end["stats"]["exit_clamped"] == 0
 
 
-def test_switching_under_load(machine):
+def test_switching_under_load(patched_under_load):
     """Off and on at any moment: no time is negative or absurd, and what is counted when on is."""
+    machine = patched_under_load
     nr = reasons(machine)
     toggle = ("n=0; while [ ! -e /tmp/stop ]; do n=$((n + 1)); "
               "echo $((n % 2)) >/sys/module/kvm/parameters/exit_stats; done; "
@@ -164,7 +170,7 @@ def test_switching_under_load(machine):
     after = stats(machine)
     vm.kill()
     assert sum(end["stats"]["exit_reason_exits"]) < end["stats"]["exits"]
-    assert 0 < time_sum(end["stats"]) < end["elapsed"] * 1.001
+    assert 0 < time_sum(end["grown"]) < end["elapsed"] * 1.001
     assert end["stats"]["exit_clamped"] == 0
     assert after.total - before.total == sum(end["stats"]["exit_reason_exits"])
     assert after.time() - before.time() == time_sum(end["stats"])
@@ -212,7 +218,7 @@ def test_histograms(machine):
         assert sum(b[0] for b in both) == sum(b[0] for b in buckets)
         assert max(b[1] for b in both) == buckets[0][1] <= host[reason, time][0][1]
     slow = [b for b in histograms[nr.IO, "total"] if b[3] > delay]
-    assert 50 <= sum(b[0] for b in slow) <= 52
+    assert 50 <= sum(b[0] for b in slow) < 60
     assert histograms[nr.IO, "total"][0][1] > delay
     quick = [b for b in histograms[nr.IO, "handle"] if b[3] <= delay]
     assert sum(b[0] for b in quick) >= counts.exits(nr.IO) - 4
@@ -254,7 +260,7 @@ def test_histograms_left_out(no_histograms):
                        f"{vm.dir}/vcpu0/exit_latency")[0].count("No such file") == 3
     vm.kill()
     step = minivmm(machine, "pio-slow:20:2000", "cpuid:1000", "spin:300000000", "stats")[-1]
-    assert time_sum(step["stats"]) == pytest.approx(step["elapsed"], rel=0.001)
+    assert_adds_up(step)
     without = kernel_memory(machine)
     reload(machine)
     # 24 KiB for each vCPU, give or take what slabs and per-CPU caches hold.

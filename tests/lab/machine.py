@@ -1,7 +1,8 @@
 """A machine with VMX or SVM, emulated, that a test boots, commands and shuts down.
 
-The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), or kvm
-(what the CPU offers; needs nested virtualization).
+The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), qemu-single
+(the same, for code patching under load), or kvm (what the CPU offers; needs nested
+virtualization).
 """
 import itertools
 import os
@@ -17,7 +18,7 @@ import time
 
 from . import images
 
-EMULATORS = ("bochs", "qemu", "kvm")
+EMULATORS = ("bochs", "qemu", "qemu-single", "kvm")
 # Emulated machines are slow, and yours may be slower.
 TIME_FACTOR = float(os.environ.get("LAB_TIME_FACTOR", "1"))
 TROUBLE = re.compile(
@@ -228,7 +229,10 @@ class Machine:
         if self.emulator == "kvm":
             cpu = ["-accel", "kvm", "-cpu", "host"]
         else:
-            cpu = ["-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt"]
+            # With several threads a CPU may run into a breakpoint of the kernel's code patching
+            # that is long gone, and panic.  One thread is too slow for guests of several vCPUs.
+            threads = "single" if self.emulator == "qemu-single" else "multi"
+            cpu = ["-accel", f"tcg,thread={threads}", "-cpu", "EPYC,+svm,+npt"]
         command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", "2", "-m", "1024", "-nodefaults",
                    "-no-user-config", "-display", "none", "-no-reboot",
                    "-kernel", str(self.vmlinuz()), "-initrd", str(images.LAB / "initrd"),

@@ -1,0 +1,197 @@
+"""What the accounting shows outside of debugfs: sysfs, QEMU, lockdown; and its KUnit tests."""
+import json
+import re
+
+import pytest
+from vm import (DEBUGFS, PHASES, SYSFS, Paused, Stats, minivmm, reasons, slots, stats)
+
+COUNTERS = ("exits", *PHASES, "l2_exits", "l2_handle_cycles")
+
+
+def sysfs(machine, where=""):
+    """{file: value} of one of sysfs's directories."""
+    lines = machine.check(f"cd {SYSFS}/{where}; grep -s . *").splitlines()
+    return dict(line.split(":", 1) for line in lines)
+
+
+def test_kunit(machine):
+    """The pure parts, on this ISA: the same tests that KUnit runs where a kernel has it."""
+    machine.check("dmesg -C; insmod /usr/lib/test-modules/kvm-exit-stats-test.ko; "
+                  "rmmod kvm_exit_stats_test")
+    log = machine.check("dmesg")
+    assert re.search(r"ok 1 kvm-exit-stats$", log, re.M), log
+    passed = re.findall(r"(not )?ok (\d+) test_\w+( # SKIP.*)?$", log, re.M)
+    assert len(passed) == 8 and not any(failed or skipped for failed, _, skipped in passed), log
+
+
+def test_sysfs_equals_debugfs(machine):
+    minivmm(machine, "cpuid:100", "pio-user:50", "hlt:5:1000000")
+    host = stats(machine)
+    top = sysfs(machine)
+    assert {name: top[name] for name in ("isa", "tsc_khz", "enabled", "guest_cycles",
+                                         "failed_entries", "clamped")} == \
+        {name: host.keys[name] for name in ("isa", "tsc_khz", "enabled", "guest_cycles",
+                                            "failed_entries", "clamped")}
+    assert top["version"] == "1"
+    for number, row in host.rows.items():
+        values = sysfs(machine, f"reason-{number}")
+        assert values.keys() == {"name", "slot", *COUNTERS}
+        assert values["name"] == row["name"]
+        assert {name: values[name] for name in COUNTERS} == {name: row[name] for name in COUNTERS}
+    # Seen or not, each reason has a directory, and each slot one reason.
+    numbers = [number for number in slots(machine).values() if number is not None]
+    assert set(host.rows) < set(numbers) and len(numbers) == len(set(numbers)) > 75
+    assert all(not any(c.isspace() for c in sysfs(machine, f"reason-{number}")["name"])
+               for number in numbers[::10])
+
+
+def test_sysfs_is_the_administrators_to_give(machine):
+    """Root's alone at first; a group can be let in, and the tool then works without debugfs."""
+    nobody = "setpriv --reuid nobody --regid nogroup --clear-groups"
+    assert set(machine.check(f"find {SYSFS} -type f -printf '%m %u\\n'").splitlines()) == {"400 root"}
+    assert "Permission denied" in machine.run(f"{nobody} cat {SYSFS}/isa")[0]
+    output, status = machine.run(f"{nobody} exitstat")
+    assert status == 1 and output.count("\n") == 1, output
+    minivmm(machine, "cpuid:10")
+    machine.check(f"chgrp -R nogroup {SYSFS}; chmod -R g+rX {SYSFS}")
+    host = stats(machine)
+    output, status = machine.run(f"{nobody} exitstat --json 2>/tmp/err; cat /tmp/err >&2")
+    assert status == 0
+    told, _, text = output.rpartition("exitstat: ")
+    assert SYSFS in text and text.count("\n") == 1
+    assert json.loads(told)["total"]["exits"] == host.total
+    machine.check(f"chgrp -R root {SYSFS}; chmod -R g-rX {SYSFS}; chmod -R u+rX,go+rX,a-w {SYSFS}; "
+                  f"find {SYSFS} -type f -exec chmod 400 {{}} +")
+
+
+class Qmp:
+    """QEMU's control protocol, on a serial line of the machine."""
+
+    def __init__(self, machine, line):
+        self.console = machine.lines[line]
+        self.console.wait_for(rb'\{"QMP": .*\}\n', 60)
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        self.console.send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        while True:
+            match = self.console.wait_for(rb"(\{.*\})\n", 60)[0]
+            reply = json.loads(match[1])
+            assert "error" not in reply, reply
+            if "return" in reply:
+                return reply["return"]
+
+
+def test_qemus_query_stats(machine):
+    """Unmodified QEMU serves the counters, with arrays, and they are what debugfs has."""
+    line = 3
+    machine.check(f"stty -F /dev/ttyS{line} raw -echo")
+    machine.lines[line].text = b""
+    machine.start_guest(options=f"-smp 2 -chardev serial,id=qmp,path=/dev/ttyS{line} "
+                                "-mon chardev=qmp,mode=control")
+    qmp = Qmp(machine, line)
+    guest = machine.await_guest()
+    guest.check("cat /proc/cpuinfo")
+    schemas = qmp.execute("query-stats-schemas", provider="kvm")
+    schema = {s["name"]: s for target in schemas if target["target"] == "vcpu"
+              for s in target["stats"] if s["name"].startswith("exit-reason-") or
+              s["name"].startswith("exit_")}
+    qmp.execute("stop")
+    vm = machine.guest_vm()
+    whole = Stats(machine.check(f"cat {DEBUGFS}/{vm}/exit_stats"))
+    replies = qmp.execute("query-stats", target="vcpu", providers=[{"provider": "kvm"}])
+    assert len(replies) == 2
+    for i, reply in enumerate(replies):
+        values = {s["name"]: s["value"] for s in reply["stats"]}
+        vcpu = stats(machine, f"{vm}/vcpu{i}")
+        assert sum(values["exit_reason_exits"]) == values["exits"] == vcpu.total
+        assert values["exit_guest_cycles"] == int(vcpu.keys["guest_cycles"])
+        for name in COUNTERS:
+            array = values[f"exit_reason_{name}"]
+            assert {slots(machine)[slot]: n for slot, n in enumerate(array) if n} == \
+                {nr: int(row[name]) for nr, row in vcpu.rows.items() if int(row[name])}
+    assert schema["exit_reason_exits"]["type"] == "cumulative"
+    assert schema["exit_reason_wait_cycles"].get("unit") == "cycles"
+    assert schema["exit_guest_cycles"].get("unit") == "cycles"
+    qmp.execute("cont")
+    assert guest.check("echo alive") == "alive\n"
+    # Paused and resumed: the sums still hold.
+    qmp.execute("stop")
+    whole = stats(machine, vm)
+    assert whole.total == int(machine.check(f"cat {DEBUGFS}/{vm}/exits"))
+    machine.stop_guest()
+
+
+def test_no_debugfs_file_shows_an_array_as_one_number(machine):
+    vm = Paused(machine, "vm", "cpuid:10", "pause")
+    files = machine.check(f"ls {DEBUGFS} {DEBUGFS}/{vm.dir}").split()
+    vm.kill()
+    assert "exits" in files and "exit_clamped" in files
+    assert not [name for name in files if name.startswith("exit_reason")]
+
+
+def test_nested(machine):
+    """A guest in a guest: what exits from there is counted apart, and is part of the whole."""
+    nr = reasons(machine)
+    vendor = machine.vendor_module
+    # The guest's modules are Debian's own: nothing of ours is needed there.
+    machine.check(
+        "rm -rf /tmp/l1; mkdir -p /tmp/l1/m /tmp/l1/bin; cd /tmp/l1; "
+        f"d=/lib/modules/$(uname -r)/kernel; v=$d/arch/x86/kvm/{vendor.replace('_', '-')}.ko.xz; "
+        "n=0; for m in $(modinfo -F depends $v $d/arch/x86/kvm/kvm.ko.xz | tr , '\\n' | "
+        "grep -vx kvm | sort -u); do f=$(modinfo -n $m); "
+        "busybox xzcat $f >m/0-$m.ko; done; busybox xzcat $d/arch/x86/kvm/kvm.ko.xz >m/1.ko; "
+        "busybox xzcat $v >m/2.ko; cp /usr/bin/minivmm bin; "
+        "find . | busybox cpio -o -H newc >/tmp/l1.cpio 2>/dev/null; "
+        "cat /boot/guest-initrd /tmp/l1.cpio >/tmp/l1.initrd; rm -r /tmp/l1 /tmp/l1.cpio", 120)
+    guest = machine.guest(options="-m 256 -initrd /tmp/l1.initrd", timeout=400)
+    vm = machine.guest_vm()
+    guest.check("for m in /m/*.ko; do insmod $m || exit 1; done", 240)
+    machine.check("rm /tmp/l1.initrd")
+    before = stats(machine, vm)
+    report = guest.check("minivmm cpuid:1000 pio-kernel:300", 400)
+    after = stats(machine, vm)
+    machine.stop_guest()
+    l1 = [json.loads(line)["delta"]["exits"] for line in report.splitlines()]
+    assert min(l1) > 300
+
+    def grown(reason, column):
+        return after.value(reason, column) - before.value(reason, column)
+
+    # Each exit that L1 saw of L2 was one of the processor, from L2.
+    assert before.totals["l2_exits"] == 0
+    assert grown(nr.CPUID, "l2_exits") >= 1000 and grown(nr.IO, "l2_exits") >= 301
+    assert grown(nr.CPUID, "l2_exits") < 1100
+    for number in after.rows:
+        assert after.value(number, "l2_exits") <= after.exits(number)
+        assert after.value(number, "l2_handle_cycles") <= after.cycles(number)
+    assert grown(nr.CPUID, "l2_handle_cycles") > 0
+    # L1's own: VMRESUME and the like, or VMRUN, never come from L2 here.
+    entries = {"vmx": "VMRESUME", "svm": "vmrun"}[machine.isa]
+    number = next(nr for nr, row in after.rows.items() if row["name"] == entries)
+    assert grown(number, "exits") > 1300 and grown(number, "l2_exits") == 0
+
+
+@pytest.mark.parametrize("level", ["integrity", "confidentiality"])
+def test_lockdown(own_machine, level):
+    """With the modules loaded before: all that cannot be written stays readable."""
+    machine = own_machine
+    machine.check("mount -t securityfs securityfs /sys/kernel/security || true")
+    machine.check(f"echo {level} >/sys/kernel/security/lockdown")
+    assert f"[{level}]" in machine.check("cat /sys/kernel/security/lockdown")
+    vm = Paused(machine, "vm", "cpuid:100", "stats", "pause")
+    # It is in force: KVM's other counters, which can be written, are refused.
+    output, status = machine.run(f"cat {DEBUGFS}/{vm.dir}/exits")
+    assert status and "not permitted" in output
+    for where in "", f"{vm.dir}/", f"{vm.dir}/vcpu0/":
+        assert stats(machine, where).total > 100
+        assert "handle" in machine.check(f"cat {DEBUGFS}/{where}exit_latency")
+    assert int(sysfs(machine, f"reason-{reasons(machine).CPUID}")["exits"]) >= 100
+    assert vm.steps[1]["stats"]["exit_reason_exits"]
+    assert f"{vm.dir}" in machine.check(f"exitstat --vm {vm.dir} --json")
+    vm.kill()
+    assert minivmm(machine, "cpuid:10")
+    # And KVM's modules must be signed.
+    machine.check(f"modprobe -r {machine.vendor_module} kvm")
+    output, status = machine.run("modprobe kvm")
+    assert status and ("not permitted" in output or "rejected" in output), output
