@@ -65,7 +65,7 @@ def isa_of_this_cpu():
 EMULATORS = {
     "bochs": {"vmx": "bochs", "svm": "qemu"},
     "qemu": {"svm": "qemu"},
-    "qemu-single": {"svm": "qemu-single"},
+    "qemu-2cpus": {"svm": "qemu-2cpus"},
     "kvm": {isa_of_this_cpu(): "kvm"},
 }[EMU]
 
@@ -82,13 +82,11 @@ def machine(request):
     yield from with_isa(request.param, request)
 
 
-@pytest.fixture(params=("vmx", "svm"))
-def patched_under_load(request):
-    """The same, but one whose emulator stands the kernel's code being patched while it runs."""
-    emulator = EMULATORS.get(request.param)
-    if not emulator:
-        pytest.skip(f"EMU={EMU} has no {request.param}")
-    yield from logged(running({"qemu": "qemu-single"}.get(emulator, emulator)), request)
+@pytest.fixture
+def two_cpus(request):
+    """A machine with two CPUs."""
+    emulator = {"bochs": "qemu-2cpus", "qemu": "qemu-2cpus"}.get(EMU, EMU)
+    yield from logged(running(emulator), request)
 
 
 @pytest.fixture

@@ -75,16 +75,11 @@ def test_tool_without_permission(machine):
     assert status == 1 and output.count("\n") == 1 and "root" in output, output
 
 
-def reload(machine, *parameters):
-    machine.check(f"modprobe -r {machine.vendor_module} kvm && modprobe kvm {' '.join(parameters)} && "
-                  f"modprobe {machine.vendor_module}")
-
-
 def test_parameters(machine):
-    reload(machine, "exit_stats_cpuid=host")
+    machine.reload_kvm("exit_stats_cpuid=host")
     assert machine.check(f"cat {PARAMETERS}/exit_stats_cpuid") == "host\n"
     assert stats(machine).total == 0
-    reload(machine)
+    machine.reload_kvm()
     values = machine.check(f"cd {PARAMETERS}; cat exit_stats exit_stats_cpuid exit_stats_cpuid_cpl0")
     assert values.split() == ["Y", "vm", "N"]
 
@@ -120,7 +115,7 @@ def stock(machine):
                   f"grep -vx kvm) && insmod kvm.ko.xz && insmod {vendor}.ko.xz", 180)
     yield machine
     if machine.alive():
-        reload(machine)
+        machine.reload_kvm()
 
 
 def test_stock_modules_are_told_apart(stock):

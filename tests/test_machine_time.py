@@ -128,10 +128,9 @@ def test_a_cpu_hog_is_preemption(machine):
     assert_adds_up(end)
 
 
-def test_migration_between_cpus(machine):
+def test_migration_between_cpus(two_cpus):
     """The vCPU's thread is moved all the time: nothing is lost, counted twice or negative."""
-    if cpus(machine) < 2:
-        pytest.skip("the machine has one CPU")
+    machine = two_cpus
     before = stats(machine)
     output = machine.check(
         "minivmm cpuid:20000 pio-user:5000 hlt:200:1000000 stats >/tmp/out & pid=$!; "
@@ -150,9 +149,16 @@ def test_migration_between_cpus(machine):
     assert end["stats"]["exit_clamped"] == 0
 
 
-def test_switching_under_load(patched_under_load):
+def test_switching_under_load(machine):
     """Off and on at any moment: no time is negative or absurd, and what is counted when on is."""
-    machine = patched_under_load
+    switch_under_load(machine)
+
+
+def test_switching_from_another_cpu(two_cpus):
+    switch_under_load(two_cpus)
+
+
+def switch_under_load(machine):
     nr = reasons(machine)
     toggle = ("n=0; while [ ! -e /tmp/stop ]; do n=$((n + 1)); "
               "echo $((n % 2)) >/sys/module/kvm/parameters/exit_stats; done; "
@@ -226,17 +232,12 @@ def test_histograms(machine):
     assert histograms[nr.HLT, "total"][0][1] < 20 * 1_000_000
 
 
-def reload(machine, *parameters):
-    machine.check(f"modprobe -r {machine.vendor_module} kvm && "
-                  f"modprobe kvm {' '.join(parameters)} && modprobe {machine.vendor_module}")
-
-
 @pytest.fixture
 def no_histograms(machine):
-    reload(machine, "exit_stats_histograms=0")
+    machine.reload_kvm("exit_stats_histograms=0")
     yield machine
     if machine.alive():
-        reload(machine)
+        machine.reload_kvm()
 
 
 def kernel_memory(machine):
@@ -262,6 +263,6 @@ def test_histograms_left_out(no_histograms):
     step = minivmm(machine, "pio-slow:20:2000", "cpuid:1000", "spin:300000000", "stats")[-1]
     assert_adds_up(step)
     without = kernel_memory(machine)
-    reload(machine)
+    machine.reload_kvm()
     # 24 KiB for each vCPU, give or take what slabs and per-CPU caches hold.
     assert 8 * 20 * 1024 < kernel_memory(machine) - without < 8 * 40 * 1024

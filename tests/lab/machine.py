@@ -1,8 +1,7 @@
 """A machine with VMX or SVM, emulated, that a test boots, commands and shuts down.
 
-The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), qemu-single
-(the same, for code patching under load), or kvm (what the CPU offers; needs nested
-virtualization).
+The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), qemu-2cpus
+(the same, slower), or kvm (what the CPU offers; needs nested virtualization).
 """
 import itertools
 import os
@@ -18,7 +17,7 @@ import time
 
 from . import images
 
-EMULATORS = ("bochs", "qemu", "qemu-single", "kvm")
+EMULATORS = ("bochs", "qemu", "qemu-2cpus", "kvm")
 # Emulated machines are slow, and yours may be slower.
 TIME_FACTOR = float(os.environ.get("LAB_TIME_FACTOR", "1"))
 TROUBLE = re.compile(
@@ -229,11 +228,11 @@ class Machine:
         if self.emulator == "kvm":
             cpu = ["-accel", "kvm", "-cpu", "host"]
         else:
-            # With several threads a CPU may run into a breakpoint of the kernel's code patching
-            # that is long gone, and panic.  One thread is too slow for guests of several vCPUs.
-            threads = "single" if self.emulator == "qemu-single" else "multi"
-            cpu = ["-accel", f"tcg,thread={threads}", "-cpu", "EPYC,+svm,+npt"]
-        command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", "2", "-m", "1024", "-nodefaults",
+            # With a thread for each CPU, one may run into a breakpoint of the kernel's code
+            # patching that is long gone, and panic; with one thread for all it is slow.
+            cpu = ["-accel", "tcg,thread=single", "-cpu", "EPYC,+svm,+npt"]
+        count = 1 if self.emulator == "qemu" else 2
+        command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", str(count), "-m", "1024", "-nodefaults",
                    "-no-user-config", "-display", "none", "-no-reboot",
                    "-kernel", str(self.vmlinuz()), "-initrd", str(images.LAB / "initrd"),
                    "-append", self.cmdline]
@@ -279,6 +278,11 @@ class Machine:
 
     def check(self, command, timeout=60):
         return self.shell.check(command, timeout)
+
+    def reload_kvm(self, *parameters):
+        """Load KVM's modules anew, with parameters for kvm; counters begin at 0."""
+        self.check(f"modprobe -r {self.vendor_module} kvm && "
+                   f"modprobe kvm {' '.join(parameters)} && modprobe {self.vendor_module}")
 
     def start_guest(self, line=2, options=""):
         """Start a guest under the machine's QEMU and KVM, and do not wait for it."""
