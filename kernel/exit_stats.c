@@ -335,29 +335,32 @@ static __always_inline unsigned int kvm_exit_hist_row(unsigned int slot)
 	return READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
 }
 
+static __always_inline void kvm_exit_hist_put(struct kvm_vcpu *vcpu,
+					      enum kvm_exit_time time,
+					      unsigned int row, u64 cycles)
+{
+	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
+	struct kvm_exit_hist *cpu = this_cpu_ptr(kvm_exit_hist_cpu);
+	unsigned int i = row * KVM_EXIT_BUCKETS + kvm_exit_bucket(cycles);
+
+	hist->exits[time][i]++;
+	cpu->exits[time][i]++;
+	hist->max[time][row] = max(hist->max[time][row], cycles);
+	/* What is no maximum of a vCPU's is none of a CPU's. */
+	cpu->max[time][row] = max(cpu->max[time][row], cycles);
+}
+
 /* The histograms' slow path: the longest yet, or an exit with phases. */
 static __always_inline void kvm_exit_hist_record(struct kvm_vcpu *vcpu,
 						 unsigned int slot, u64 handle,
 						 u64 total)
 {
-	const u64 cycles[] = {
-		[KVM_EXIT_TIME_HANDLE] = handle,
-		[KVM_EXIT_TIME_TOTAL] = total,
-	};
-	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
-	struct kvm_exit_hist *cpu = this_cpu_ptr(kvm_exit_hist_cpu);
+	u32 *limit = &vcpu->exit_clock.hist->limit[slot];
 	unsigned int row = kvm_exit_hist_row(slot);
-	int time, i;
 
-	for (time = 0; time < KVM_EXIT_TIMES; time++) {
-		i = row * KVM_EXIT_BUCKETS + kvm_exit_bucket(cycles[time]);
-		hist->exits[time][i]++;
-		cpu->exits[time][i]++;
-		hist->max[time][row] = max(hist->max[time][row], cycles[time]);
-		/* No shorter time can be a new maximum of this CPU's. */
-		cpu->max[time][row] = max(cpu->max[time][row], cycles[time]);
-	}
-	hist->limit[slot] = min(max(handle, hist->limit[slot]), S32_MAX);
+	kvm_exit_hist_put(vcpu, KVM_EXIT_TIME_HANDLE, row, handle);
+	kvm_exit_hist_put(vcpu, KVM_EXIT_TIME_TOTAL, row, total);
+	*limit = min_t(u64, max_t(u64, *limit, handle), S32_MAX);
 }
 
 /* VM-entry at TSC @now, in all cases that are not the usual one. */
@@ -690,9 +693,9 @@ static void kvm_exit_stats_row(struct seq_file *m, const char *number,
 {
 	int column;
 
-	seq_printf(m, "%6s %-32s", number, name);
+	seq_printf(m, "%6s %-26s", number, name);
 	for (column = 0; column < KVM_EXIT_COLUMNS; column++)
-		seq_printf(m, " %20llu", values[column]);
+		seq_printf(m, " %16llu", values[column]);
 	seq_putc(m, '\n');
 }
 
@@ -708,9 +711,9 @@ static void kvm_exit_stats_print(struct seq_file *m, const char *scope,
 		   KVM_EXIT_STATS_FORMAT, kvm_exit_isa()->name, tsc_khz,
 		   scope, kvm_exit_stats_on(), counts->failed_entries,
 		   counts->clamped, counts->guest_cycles);
-	seq_printf(m, "%6s %-32s", "reason", "name");
+	seq_printf(m, "%6s %-26s", "reason", "name");
 	for (column = 0; column < KVM_EXIT_COLUMNS; column++)
-		seq_printf(m, " %20s", kvm_exit_columns[column]);
+		seq_printf(m, " %16s", kvm_exit_columns[column]);
 	seq_putc(m, '\n');
 
 	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++) {
@@ -783,7 +786,7 @@ static void kvm_exit_latency_rows(struct seq_file *m,
 			strscpy(below, "-");
 		else
 			snprintf(below, sizeof(below), "%llu", end);
-		seq_printf(m, "%6s %-32s %-6s %20llu %20llu %12llu %12s\n",
+		seq_printf(m, "%6s %-26s %-6s %16llu %16llu %11llu %12s\n",
 			   label.number, label.name, kvm_exit_times[time],
 			   exits, hist->max[time][base / KVM_EXIT_BUCKETS],
 			   bucket ? end / 2 : 0, below);
@@ -816,7 +819,7 @@ static int kvm_exit_latency_show(struct seq_file *m, const char *scope,
 	seq_printf(m, "exit_latency version=%d isa=%s tsc_khz=%u scope=%s enabled=%d\n",
 		   KVM_EXIT_STATS_FORMAT, kvm_exit_isa()->name, tsc_khz,
 		   scope, kvm_exit_stats_on());
-	seq_printf(m, "%6s %-32s %-6s %20s %20s %12s %12s\n", "reason", "name",
+	seq_printf(m, "%6s %-26s %-6s %16s %16s %11s %12s\n", "reason", "name",
 		   "time", "exits", "max_cycles", "from_cycles",
 		   "below_cycles");
 
