@@ -147,7 +147,7 @@ def test_nested(machine):
         "busybox xzcat $f >m/0-$m.ko; done; busybox xzcat $d/arch/x86/kvm/kvm.ko.xz >m/1.ko; "
         "busybox xzcat $v >m/2.ko; cp /usr/bin/minivmm bin; "
         "busybox find . | busybox cpio -o -H newc >/tmp/l1.cpio 2>/dev/null; "
-        "cat /boot/guest-initrd /tmp/l1.cpio >/tmp/l1.initrd; rm -r /tmp/l1 /tmp/l1.cpio", 120)
+        "cat /boot/guest-initrd /tmp/l1.cpio >/tmp/l1.initrd; cd /; rm -r /tmp/l1 /tmp/l1.cpio", 120)
     guest = machine.guest(options="-m 256 -initrd /tmp/l1.initrd", timeout=400)
     vm = machine.guest_vm()
     guest.check("for m in /m/*.ko; do insmod $m || exit 1; done", 240)

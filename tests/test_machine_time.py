@@ -78,7 +78,8 @@ def test_a_guests_boot_and_load(machine):
     assert vcpus > cpus(machine)
     machine.start_guest(options=f"-smp {vcpus}")
     pid = machine.guest_pid()
-    machine.check(f"until ls -d {DEBUGFS}/{pid}-*/vcpu{vcpus - 1}; do sleep 0.01; done")
+    machine.check(f"until [ $(cat {DEBUGFS}/{pid}-*/exits 2>/dev/null || echo 0) -gt 100 ]; do "
+                  "sleep 0.01; done")
     vm = machine.guest_vm()
     begin = Stopped(machine, pid, vm)
     guest = machine.await_guest(timeout=400)
@@ -111,7 +112,8 @@ def test_a_stopped_vmm_is_user_time(machine):
     vm.kill()
     grown = {name: after.totals[name] - before.totals[name] for name in PHASES}
     assert sum(step["delta"]["exit_reason_user_cycles"]) > 0.9 * second
-    assert grown["handle_cycles"] + grown["preempted_cycles"] < 0.5 * second
+    # What it is not: KVM's time.  (What else runs on the machine may preempt the vCPU.)
+    assert grown["handle_cycles"] < 0.2 * second
 
 
 def test_a_cpu_hog_is_preemption(machine):

@@ -108,10 +108,10 @@ class Console:
             self.machine.poll(min(left, 1))
 
     def run(self, command, timeout=60):
-        """Run a shell command; return its output, stderr included, and its exit status."""
+        """Run a shell command in /; return its output, stderr included, and its exit status."""
         mark = f"end-{next(self.numbers)}"
         # The mark is sent in two pieces, so that it is found in the answer alone.
-        self.send(f"{{\n{command}\n}} </dev/null 2>&1; echo \"@@\"{mark}:$?:\n")
+        self.send(f"cd /; {{\n{command}\n}} </dev/null 2>&1; echo \"@@\"{mark}:$?:\n")
         match, output = self.wait_for(f"@@{mark}:(\\d+):\n".encode(), timeout)
         return output, int(match[1])
 
