@@ -216,11 +216,20 @@ static __always_inline void kvm_exit_stats_failed_entry(struct kvm_vcpu *vcpu)
 	this_cpu_inc(kvm_exit_counts_cpu->failed_entries);
 }
 
-/* The vCPU stops being handled: it blocks, or goes to userspace. */
+/* The vCPU blocks. */
 static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
 {
 	if (static_branch_likely(&kvm_exit_stats_key))
 		vcpu->exit_clock.mark = rdtsc();
+}
+
+/*
+ * KVM_RUN returns to userspace, just after vcpu_put(), which has read the TSC.
+ * Two instructions are not worth a static key.
+ */
+static __always_inline void kvm_exit_user_begin(struct kvm_vcpu *vcpu)
+{
+	vcpu->exit_clock.mark = vcpu->arch.last_host_tsc;
 }
 
 /* It is handled again; @column says what it did since the begin. */
@@ -299,6 +308,10 @@ static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 }
 
 static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
+{
+}
+
+static __always_inline void kvm_exit_user_begin(struct kvm_vcpu *vcpu)
 {
 }
 

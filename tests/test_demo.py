@@ -67,4 +67,4 @@ def test_unknown_emulator_is_a_sentence():
     run = subprocess.run([sys.executable, TOP / "tests/demo.py", "banana", KREL], text=True,
                          capture_output=True, check=False)
     assert run.returncode == 1
-    assert run.stderr == "demo: EMU=banana: use one of bochs, qemu, kvm\n"
+    assert run.stderr == "demo: EMU=banana: use one of bochs, qemu, qemu-2cpus, kvm\n"
