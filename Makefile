@@ -6,12 +6,12 @@ KVERSION := 6.12
 KREL ?= $(or $(shell kernel/default-release),$(error no kernel to build for; name one with KREL=))
 EMU ?= bochs
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-HOST_PACKAGES := $(shell awk '$$1 == "host" { print $$2 }' packages.txt)
 PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
 
 help:
 	@echo "make demo          boot a machine with VMX, a guest in it, and look at the guest's exits"
 	@echo "make check         run all tests, on emulated machines too"
+	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
 	@echo "make modules       build kvm.ko, kvm-intel.ko and kvm-amd.ko, to build/modules/\$$KREL/"
@@ -27,8 +27,10 @@ help:
 	@echo
 	@echo "What is missing on this machine is installed from Debian, and named first."
 
-packages:
-	@missing=$$(for p in $(HOST_PACKAGES); do \
+packages: SECTION := host
+packages-debug: SECTION := debug
+packages packages-debug:
+	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
@@ -43,7 +45,7 @@ packages:
 $(B):
 	@mkdir -p $@
 
-packages: | $(B)
+packages packages-debug: | $(B)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -78,6 +80,17 @@ demo: | $(B)
 run-demo: lab
 	@$(PYTHON) tests/demo.py $(EMU) $(KREL)
 
+debug-kernels: series packages-debug
+	@mkdir -p $(B)/debug
+	@kernel/fetch-source --whole $(KREL) $(B)/debug/linux-$(KVERSION).orig
+	@tests/debug/prepare-tree $(B)/debug/linux-$(KVERSION).orig $(B)/series/$(KVERSION) $(B)/debug/linux-$(KVERSION)
+	@tests/debug/build-kernel kasan $(B)/debug/linux-$(KVERSION) $(B)/debug/kasan
+	@tests/debug/build-kernel kcsan $(B)/debug/linux-$(KVERSION) $(B)/debug/kcsan
+
+check-debug: debug-kernels
+	@$(MAKE) -s -C tests/vmm O=$(B) stress
+	@KREL=$(KREL) $(PYTHON) -m pytest -p no:cacheprovider tests/debug/debug_kernels.py
+
 check: lab
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
@@ -87,5 +100,5 @@ install: tools
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages series apply source modules check-series tools test-programs lab demo \
+.PHONY: help packages packages-debug debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

@@ -83,7 +83,7 @@ class Console:
     def receive(self):
         self.take()
         # A line may come in pieces, so look again at the end of what is known.
-        trouble = TROUBLE.search(self.text, max(0, self.checked - 100))
+        trouble = self.machine.trouble.search(self.text, max(0, self.checked - 100))
         self.checked = len(self.text)
         if trouble:
             self.machine.settle()
@@ -143,6 +143,12 @@ class Machine:
     """
 
     LINES = ("console", "shell", "guest2", "guest3")
+    # What no line may say.
+    trouble = TROUBLE
+    # On QEMU only: Bochs' are in BOCHSRC.
+    cpus, memory, threads = None, 1024, "single"
+    disks = (images.LAB / "root.img", images.LAB / "payload.img")
+    initrd = images.LAB / "initrd"
 
     def __init__(self, emulator, krel, run_dir, cmdline=""):
         if emulator not in EMULATORS:
@@ -214,7 +220,7 @@ class Machine:
         boot = self.dir / "iso/boot"
         (boot / "grub").mkdir(parents=True)
         shutil.copy2(self.vmlinuz(), boot / "vmlinuz")
-        shutil.copy2(images.LAB / "initrd", boot / "initrd")
+        shutil.copy2(self.initrd, boot / "initrd")
         (boot / "grub/grub.cfg").write_text(
             f"linux /boot/vmlinuz {self.cmdline}\ninitrd /boot/initrd\nboot\n")
         images.run("grub-mkrescue", "-d", "/usr/lib/grub/i386-pc", "-o", self.dir / "boot.iso",
@@ -230,15 +236,15 @@ class Machine:
         else:
             # With a thread for each CPU, one may run into a breakpoint of the kernel's code
             # patching that is long gone, and panic; with one thread for all it is slow.
-            cpu = ["-accel", "tcg,thread=single", "-cpu", "EPYC,+svm,+npt"]
-        count = 1 if self.emulator == "qemu" else 2
-        command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", str(count), "-m", "1024", "-nodefaults",
-                   "-no-user-config", "-display", "none", "-no-reboot",
-                   "-kernel", str(self.vmlinuz()), "-initrd", str(images.LAB / "initrd"),
+            cpu = ["-accel", f"tcg,thread={self.threads}", "-cpu", "EPYC,+svm,+npt"]
+        cpus = self.cpus or (1 if self.emulator == "qemu" else 2)
+        command = ["qemu-system-x86_64", "-M", "pc", *cpu, "-smp", str(cpus),
+                   "-m", str(self.memory), "-nodefaults", "-no-user-config",
+                   "-display", "none", "-no-reboot",
+                   "-kernel", str(self.vmlinuz()), "-initrd", str(self.initrd),
                    "-append", self.cmdline]
-        for i, image in enumerate(("root.img", "payload.img")):
-            command += ["-drive", f"file={images.LAB / image},format=raw,if=ide,index={i},"
-                        "snapshot=on"]
+        for i, disk in enumerate(self.disks):
+            command += ["-drive", f"file={disk},format=raw,if=ide,index={i},snapshot=on"]
         for name in self.LINES:
             command += ["-chardev", f"socket,id={name},host=127.0.0.1,port={port}",
                         "-serial", f"chardev:{name}"]
