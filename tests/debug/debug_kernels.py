@@ -41,8 +41,14 @@ class DebugMachine(Machine):
 
     def __init__(self, kernel):
         super().__init__("qemu", "", DEBUG / "logs" / kernel,
-                         "ignore_loglevel log_buf_len=4M nokaslr rcupdate.rcu_cpu_stall_timeout=120")
+                         "ignore_loglevel rcupdate.rcu_cpu_stall_timeout=120")
         self.kernel = kernel
+
+    def boot(self):
+        super().boot()
+        # Its shell would prompt.
+        self.shell.send("PS1= PS2=\n")
+        self.check(":")
 
     def vmlinuz(self):
         return DEBUG / self.kernel / "arch/x86/boot/bzImage"

@@ -47,8 +47,11 @@
 /* VMs that are alive at the same time, of 2 vCPUs each. */
 #define VMS_AT_ONCE 3
 #define NR_VCPUS 2
-/* How long one lives, in microseconds. */
-#define MAX_LIFE (300 * MSEC)
+/* How long one lives once it runs, in microseconds. */
+#define MAX_LIFE (100 * MSEC)
+/* One in so many is killed while it is being made, perhaps. */
+#define KILLED_EARLY 8
+#define MAX_EARLY (500 * MSEC)
 /* How often each vCPU of the last VM asks for CPUID. */
 #define LAST_CPUIDS 20000
 
@@ -123,6 +126,8 @@ static const char *const what_names[NR_WHAT] = {
 struct shared {
 	atomic_bool stop;
 	atomic_ulong done[NR_WHAT];
+	/* By place in kill_vms(). */
+	atomic_bool runs[VMS_AT_ONCE];
 };
 
 static struct shared *shared;
@@ -165,16 +170,13 @@ static pid_t start(void)
 
 /* Files */
 
-/*
- * Read a file from its beginning into a string.  Returns false, with errno, if
- * it cannot be read.
- */
+/* Read a file into a string.  Returns false, with errno, if it cannot be read. */
 static bool read_fd(int fd, char *text, size_t size)
 {
 	size_t used = 0;
 
 	while (used < size - 1) {
-		ssize_t n = pread(fd, text + used, size - 1 - used, used);
+		ssize_t n = read(fd, text + used, size - 1 - used);
 
 		if (n < 0)
 			return false;
@@ -354,7 +356,7 @@ static void parse_table(struct table *t, const char *path, char *text)
 
 	t->guest_cycles = t->failed_entries = t->clamped = 0;
 	t->nr_columns = t->nr_rows = 0;
-	t->total.key[0] = '\0';
+	memset(&t->total, 0, sizeof(t->total));
 
 	line = strtok_r(text, "\n", &rest);
 	if (!line)
@@ -506,7 +508,7 @@ static void read_host(void)
 
 typedef void (*on_file)(const char *path, void *data);
 
-/* Call for each exit_* file in or, for VMs, below a directory. */
+/* Call for each table of the VMs in a directory. */
 static void each_file(const char *dir, unsigned int depth, on_file call,
 		      void *data)
 {
@@ -524,7 +526,8 @@ static void each_file(const char *dir, unsigned int depth, on_file call,
 		if (depth && e->d_type == DT_DIR && e->d_name[0] != '.')
 			each_file(path, depth - 1, call, data);
 		/* The host's own files are not for here. */
-		if (depth < 2 && !strncmp(e->d_name, "exit_", 5))
+		if (depth < 2 && (!strcmp(e->d_name, "exit_stats") ||
+				  !strcmp(e->d_name, "exit_latency")))
 			call(path, data);
 	}
 	closedir(d);
@@ -921,7 +924,7 @@ static void wake_up(const struct vm *vm, unsigned int i)
 }
 
 /* Live until somebody kills us. */
-static void live(void)
+static void live(unsigned int place)
 {
 	struct vm vm = { 0 };
 	unsigned long turn;
@@ -936,6 +939,7 @@ static void live(void)
 		sleep_usec(random_below(5 * MSEC));
 	}
 	count(VMS_RUN);
+	atomic_store(&shared->runs[place], true);
 
 	if (!random_below(4) && !start())
 		orphan(&vm, self);
@@ -962,33 +966,47 @@ static pid_t reap(int flags)
 	return pid;
 }
 
+static uint64_t now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+}
+
 static void kill_vms(unsigned long nr)
 {
 	struct {
 		pid_t pid;
+		bool runs;
 		uint64_t end;
 	} vm[VMS_AT_ONCE] = { 0 };
 
 	for (;;) {
-		bool enough = atomic_load(&shared->done[VMS_RUN]) >= nr &&
-			      atomic_load(&shared->done[VMS_KILLED]) >= nr;
+		bool enough = atomic_load(&shared->done[VMS_RUN]) >= nr;
+		uint64_t now = now_usec();
 		unsigned int alive = 0;
-		struct timespec ts;
-		uint64_t now;
 
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		now = ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
 		for (unsigned int i = 0; i < VMS_AT_ONCE; i++) {
+			if (!vm[i].runs && atomic_load(&shared->runs[i])) {
+				vm[i].runs = true;
+				vm[i].end = now + random_below(MAX_LIFE);
+			}
 			if (vm[i].pid && now >= vm[i].end) {
 				kill(vm[i].pid, SIGKILL);
 				vm[i].pid = 0;
 				count(VMS_KILLED);
 			}
 			if (!vm[i].pid && !enough) {
+				atomic_store(&shared->runs[i], false);
+				vm[i].runs = false;
+				vm[i].end = UINT64_MAX;
+				if (!random_below(KILLED_EARLY))
+					vm[i].end =
+						now + random_below(MAX_EARLY);
 				vm[i].pid = start();
 				if (!vm[i].pid)
-					live();
-				vm[i].end = now + random_below(MAX_LIFE);
+					live(i);
 			}
 			alive += !!vm[i].pid;
 		}
