@@ -7,11 +7,12 @@ Each boots QEMU's machine with SVM, where KUnit runs the series' unit tests, and
 tests/vmm/stress.c.  Not named test_*, so that `make check` leaves it alone: it builds two
 kernels.
 """
+import collections
 import dataclasses
+import functools
 import pathlib
 import re
 import shutil
-import subprocess
 
 import pytest
 from lab import images
@@ -29,7 +30,8 @@ TROUBLE = re.compile(
     r"list_(add|del) corruption|Kernel panic|Kernel memory leak detector disabled|\bnot ok\b")
 RACE = re.compile(r"^=+\n(BUG: KCSAN: .*?)\n=+$", re.S | re.M)
 FRAME = re.compile(r"\b([\w.]+)\+0x([0-9a-f]+)/0x([0-9a-f]+)")
-OURS = re.compile(r"/exit_stats(_test)?\.[ch]\b")
+KVM = re.compile(r"/(arch/x86|virt)/kvm/")
+OURS = re.compile(r"/kvm/exit_stats(_test)?\.[ch]\b")
 
 
 class DebugMachine(Machine):
@@ -62,6 +64,7 @@ class Run:
     stress: str
     status: int
     leaks: str
+    kcsan: str
 
 
 def build_initrd():
@@ -85,13 +88,13 @@ def run(request):
         machine.boot()
         stress, status = machine.run(f"stress --vms={VMS}", 1800)
         found = leaks(machine) if request.param == "kasan" else ""
-        machine.check("dmesg >/dev/null")
+        kcsan = machine.run("cat /sys/kernel/debug/kcsan")[0]
     console = (machine.dir / "console.log").read_text(errors="replace").replace("\r", "")
     # Without the times, that the lines of a report can be compared.
     console = re.sub(r"^\[ *\d+\.\d+\] ?", "", console, flags=re.M)
     for name, text in ("stress", stress), ("kmemleak", found):
         (machine.dir / f"{name}.log").write_text(text)
-    return Run(request.param, console, stress, status, found)
+    return Run(request.param, console, stress, status, found, kcsan)
 
 
 def reports(console):
@@ -110,38 +113,42 @@ class Symbols:
 
     def __init__(self, vmlinux):
         self.vmlinux = vmlinux
-        self.known = {}
-        self.address = {}
+        self.code = {}
         for line in images.run("nm", "-S", vmlinux).splitlines():
             words = line.split()
             if len(words) == 4 and words[2] in "tTwW":
-                self.address.setdefault((words[3], int(words[1], 16)), int(words[0], 16))
+                self.code.setdefault(words[3], []).append((int(words[1], 16), int(words[0], 16)))
 
-    def source(self, frame):
-        """The files and lines of one frame of a report, inlined ones included."""
-        name, offset, size = frame[0], int(frame[1], 16), int(frame[2], 16)
-        # A symbol's size may be padded in reports.
-        start = self.address.get((name, size)) or next(
-            (a for (n, s), a in self.address.items() if n == name and s <= size), None)
-        if start is None:
+    @functools.lru_cache(maxsize=None)
+    def source(self, name, offset, size):
+        """Files and lines of one frame of a report, those of inlined code too."""
+        # Of functions of one name take the one whose size fits; reports may pad it.
+        known = sorted((abs(s - int(size, 16)), start) for s, start in self.code.get(name, ()))
+        if not known:
             return ""
         # It is a return address: the call is before it.
-        address = start + offset - 1
-        if address not in self.known:
-            self.known[address] = subprocess.run(
-                ["addr2line", "-i", "-e", str(self.vmlinux), f"{address:#x}"],
-                capture_output=True, text=True, check=True).stdout
-        return self.known[address]
+        address = known[0][1] + int(offset, 16) - 1
+        return images.run("addr2line", "-i", "-e", self.vmlinux, f"{address:#x}")
 
 
 def accesses(race):
-    """The frames that race, without those of KCSAN and of the memory functions above them."""
-    found = []
-    for part in re.split(r"\n\n", race):
-        frames = FRAME.findall(part)
-        if re.search(r"^(read|write|read-write|assert|race at).*:", part, re.M) and frames:
-            found.append(frames[0])
-    return found
+    """The stacks of the two accesses, innermost frame first."""
+    parts = re.split(r"\n *\n", race)
+    return [FRAME.findall(part) for part in parts
+            if re.search(r"^(read|write|assert|race at unknown origin).* on cpu \d+:", part, re.M)]
+
+
+def in_kvm(stack, symbols):
+    """The source lines of a stack's innermost frame in KVM; what it calls acts for it."""
+    for frame in stack:
+        source = symbols.source(*frame)
+        if KVM.search(source):
+            return source
+    return ""
+
+
+def is_ours(race, symbols):
+    return any(OURS.search(in_kvm(stack, symbols)) for stack in accesses(race))
 
 
 def test_unit_tests_pass(run):
@@ -165,3 +172,21 @@ def test_nothing_leaks(run):
     if run.kernel != "kasan":
         pytest.skip("kmemleak is in the other kernel")
     assert run.leaks == ""
+
+
+def test_no_data_races(run):
+    if run.kernel != "kcsan":
+        pytest.skip("KCSAN is in the other kernel")
+    watched = re.search(r"^setup_watchpoints: (\d+)", run.kcsan, re.M)
+    assert int(watched[1]) > 0, "KCSAN watched nothing"
+    symbols = Symbols(DEBUG / run.kernel / "vmlinux")
+    ours, others = [], collections.Counter()
+    for race in RACE.findall(run.console):
+        if is_ours(race, symbols):
+            ours.append(race)
+        else:
+            others[race.splitlines()[0]] += 1
+    lines = [f"{n:6} {title}\n" for title, n in others.most_common()]
+    (DEBUG / "logs" / run.kernel / "other-races.txt").write_text("".join(lines))
+    print("Races without exit accounting in them:", "".join(lines), sep="\n")
+    assert not ours, f"{len(ours)} races, the first:\n" + "\n\n".join(ours[:3])

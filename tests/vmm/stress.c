@@ -665,7 +665,8 @@ static void read_sysfs(void)
 		add_sysfs(s, SYSFS, true);
 
 	while (s->nr && !atomic_load(&shared->stop)) {
-		for (unsigned int i = 0; i < s->nr; i++) {
+		for (unsigned int i = 0;
+		     i < s->nr && !atomic_load(&shared->stop); i++) {
 			struct sysfs_file *f = &s->file[i];
 			uint64_t value;
 
