@@ -37,7 +37,7 @@ OURS = re.compile(r"/kvm/exit_stats(_test)?\.[ch]\b")
 class DebugMachine(Machine):
     # Reports are looked at when all is done, so that there are all of them.
     trouble = re.compile(rb"Kernel panic|lab: cannot")
-    cpus, memory = 4, 2048
+    cpus, memory = 2, 2048
     disks = ()
     initrd = DEBUG / "initrd"
 
