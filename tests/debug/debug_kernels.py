@@ -86,7 +86,8 @@ def run(request):
     build_initrd()
     with DebugMachine(request.param) as machine:
         machine.boot()
-        stress, status = machine.run(f"stress --vms={VMS}", 1800)
+        watch = "--watch=60" if request.param == "kcsan" else ""
+        stress, status = machine.run(f"stress --vms={VMS} {watch}", 1800)
         found = leaks(machine) if request.param == "kasan" else ""
         kcsan = machine.run("cat /sys/kernel/debug/kcsan")[0]
     console = (machine.dir / "console.log").read_text(errors="replace").replace("\r", "")
@@ -190,3 +191,33 @@ def test_no_data_races(run):
     (DEBUG / "logs" / run.kernel / "other-races.txt").write_text("".join(lines))
     print("Races without exit accounting in them:", "".join(lines), sep="\n")
     assert not ours, f"{len(ours)} races, the first:\n" + "\n\n".join(ours[:3])
+
+
+@pytest.mark.parametrize("line", (
+    "BUG: KASAN: slab-use-after-free in kvm_exit_stats_show+0x1/0x2",
+    "WARNING: CPU: 1 PID: 7 at virt/kvm/kvm_main.c:1 kvm_put_kvm+0x1/0x2",
+    "WARNING: possible circular locking dependency detected",
+    "WARNING: suspicious RCU usage",
+    "BUG: sleeping function called from invalid context at mm/slab.c:1",
+    "BUG: using smp_processor_id() in preemptible [00000000] code: stress/1",
+    "UBSAN: array-index-out-of-bounds in arch/x86/kvm/exit_stats.c:1:2",
+    "INFO: task stress:1 blocked for more than 120 seconds.",
+    "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "    not ok 4 test_phases",
+))
+def test_reports_are_seen(line):
+    assert reports(f"before\n{line}\nafter") == [f"{line}\nafter"]
+
+
+def test_races_are_taken_out_and_apart():
+    race = ("BUG: KCSAN: data-race in one / two\n\n"
+            "write to 0xffff888000fcdcc0 of 8 bytes by task 437 on cpu 0:\n"
+            " one+0x42/0x70\n three+0x7/0x10\n\n"
+            "read to 0xffff888000fcdcc0 of 8 bytes by task 438 on cpu 1:\n two+0x1/0x2\n\n"
+            "value changed: 0x0000000000000000 -> 0x0000000000000008\n\n"
+            "Reported by Kernel Concurrency Sanitizer on:\nCPU: 0 UID: 0 PID: 437 Comm: stress")
+    line = "=" * 66
+    console = f"before\n{line}\n{race}\n{line}\nafter"
+    assert RACE.findall(console) == [race]
+    assert reports(console) == []
+    assert accesses(race) == [[("one", "42", "70"), ("three", "7", "10")], [("two", "1", "2")]]

@@ -124,6 +124,8 @@ static const char *const what_names[NR_WHAT] = {
 
 /* Of all processes. */
 struct shared {
+	/* Only what reads the tables goes on. */
+	atomic_bool calm;
 	atomic_bool stop;
 	atomic_ulong done[NR_WHAT];
 	/* By place in kill_vms(). */
@@ -132,6 +134,11 @@ struct shared {
 
 static struct shared *shared;
 static unsigned int seed;
+
+static bool is_calm(void)
+{
+	return atomic_load(&shared->calm) || atomic_load(&shared->stop);
+}
 
 static void count(enum what what)
 {
@@ -612,7 +619,7 @@ static void hold_vms(void)
 {
 	struct held held = { .table = new_table() };
 
-	while (!atomic_load(&shared->stop)) {
+	while (!is_calm()) {
 		each_file(DEBUGFS, 2, hold, &held);
 		sleep_usec(random_below(MSEC));
 	}
@@ -665,9 +672,8 @@ static void read_sysfs(void)
 	if (exists(SYSFS))
 		add_sysfs(s, SYSFS, true);
 
-	while (s->nr && !atomic_load(&shared->stop)) {
-		for (unsigned int i = 0;
-		     i < s->nr && !atomic_load(&shared->stop); i++) {
+	while (s->nr && !is_calm()) {
+		for (unsigned int i = 0; i < s->nr && !is_calm(); i++) {
 			struct sysfs_file *f = &s->file[i];
 			uint64_t value;
 
@@ -698,7 +704,7 @@ static void switch_parameters(void)
 	bool cpuid = exists(PARAMETERS "/exit_stats_cpuid");
 	bool cpl0 = exists(PARAMETERS "/exit_stats_cpuid_cpl0");
 
-	while (!atomic_load(&shared->stop)) {
+	while (!is_calm()) {
 		write_parameter("exit_stats", random_below(2) ? "1" : "0");
 		count(SWITCHED);
 		if (cpuid)
@@ -1020,6 +1026,28 @@ static void kill_vms(unsigned long nr)
 	}
 }
 
+/* What samples accesses needs many of the same: few do little else. */
+static void watch_vm(unsigned long seconds)
+{
+	uint64_t end;
+	pid_t pid;
+
+	atomic_store(&shared->calm, true);
+	/* The switch may have stayed off. */
+	sleep_usec(100 * MSEC);
+	write_parameter("exit_stats", "1");
+	pid = start();
+	if (!pid)
+		live(0);
+	end = now_usec() + seconds * 1000000;
+	while (now_usec() < end) {
+		while (reap(WNOHANG) > 0)
+			;
+		sleep_usec(100 * MSEC);
+	}
+	kill(pid, SIGKILL);
+}
+
 /* At the end: is anything missing? */
 
 static uint64_t stats_sum(const struct vm *vm, unsigned int i, const char *name)
@@ -1210,9 +1238,11 @@ static void last_vm(bool on)
 
 static void usage(void)
 {
-	puts("Usage: stress [--vms=N] [--seed=N]\n"
+	puts("Usage: stress [--vms=N] [--watch=SECONDS] [--seed=N]\n"
 	     "Run and kill N VMs (200) while their exit accounting is read and\n"
 	     "switched off and on, and see at the end that no exit is missing.\n"
+	     "Before that, on request, let one VM run on for a while with nothing\n"
+	     "but readers of its and the host's tables.\n"
 	     "\n"
 	     "Exit status: 0 all is well, 1 something is wrong, 2 wrong\n"
 	     "arguments, 77 this kernel has no exit accounting for this CPU.");
@@ -1234,16 +1264,17 @@ static unsigned long parse_option(const char *name, const char *arg)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_VMS = 1, OPT_SEED, OPT_HELP };
+	enum { OPT_VMS = 1, OPT_WATCH, OPT_SEED, OPT_HELP };
 	static const struct option options[] = {
 		{ "vms", required_argument, NULL, OPT_VMS },
+		{ "watch", required_argument, NULL, OPT_WATCH },
 		{ "seed", required_argument, NULL, OPT_SEED },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
 	static void (*const jobs[])(void) = { read_host, read_vms, hold_vms,
 					      read_sysfs, switch_parameters };
-	unsigned long vms = 200;
+	unsigned long vms = 200, watch = 0;
 	int opt;
 
 	seed = time(NULL);
@@ -1251,6 +1282,9 @@ int main(int argc, char **argv)
 		switch (opt) {
 		case OPT_VMS:
 			vms = parse_option("vms", optarg);
+			break;
+		case OPT_WATCH:
+			watch = parse_option("watch", optarg);
 			break;
 		case OPT_SEED:
 			seed = parse_option("seed", optarg);
@@ -1282,6 +1316,8 @@ int main(int argc, char **argv)
 		}
 	}
 	kill_vms(vms);
+	if (watch)
+		watch_vm(watch);
 	atomic_store(&shared->stop, true);
 	while (reap(0) > 0)
 		;
