@@ -72,7 +72,9 @@ def test_every_exit_number(machine):
         elif index not in seen.rows:
             assert answer == [0, 0, 0, 0], (function, index)
         elif function == LEAF_EXITS:
-            assert 0 < answer[0] <= seen.exits(index) and answer[1:] == [0, 0, 0]
+            # The host's interrupts may come after the question.
+            least = 1 if index in (reasons(machine).CPUID, reasons(machine).IO) else 0
+            assert least <= answer[0] <= seen.exits(index) and answer[1:] == [0, 0, 0]
         else:
             assert answer[0] == answer[3] == 0
             assert answer[1] << 32 | answer[2] <= seen.cycles(index)

@@ -103,15 +103,16 @@ def test_a_guests_boot_and_load(machine):
 
 def test_a_stopped_vmm_is_user_time(machine):
     second = khz(machine) * 1000
-    vm = Paused(machine, "vm", "pause", f"spin:{3 * second}", "pause")
+    vm = Paused(machine, "vm", "pause", f"spin:{3 * second}", "stats", "pause")
     before = stats(machine, vm.dir)
     machine.check(f"echo >&$(cat {vm.files}.fd); sleep 0.5; kill -STOP $(cat {vm.files}.pid); "
                   f"sleep 1; kill -CONT $(cat {vm.files}.pid)")
-    step = vm.wait()[0]
+    step, end = vm.wait()[:2]
     after = stats(machine, vm.dir)
     vm.kill()
     grown = {name: after.totals[name] - before.totals[name] for name in PHASES}
     assert sum(step["delta"]["exit_reason_user_cycles"]) > 0.9 * second
+    assert_adds_up(end)
     # What it is not: KVM's time.  (What else runs on the machine may preempt the vCPU.)
     assert grown["handle_cycles"] < 0.2 * second
 
