@@ -4,7 +4,6 @@
 
 #include <linux/jump_label.h>
 #include <linux/kvm_host.h>
-#include <linux/overflow.h>
 #include <linux/percpu.h>
 #include <linux/tracepoint-defs.h>
 
@@ -151,7 +150,7 @@ static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 		return;
 
 	now = rdtsc();
-	if (unlikely(check_sub_overflow(now, clock->stamp, &cycles)))
+	if (unlikely(__builtin_sub_overflow(now, clock->stamp, &cycles)))
 		goto slow;
 
 	if (static_branch_likely(&kvm_exit_hist_key) &&
@@ -188,7 +187,7 @@ static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
 		slot = KVM_EXIT_SLOT_OTHER;
 
 	now = rdtsc();
-	if (unlikely(check_sub_overflow(now, clock->stamp, &cycles) ||
+	if (unlikely(__builtin_sub_overflow(now, clock->stamp, &cycles) ||
 		     (vcpu->arch.hflags & HF_GUEST_MASK))) {
 		instrumentation_begin();
 		__kvm_exit_stats_vmexit(vcpu, slot, now);
