@@ -89,7 +89,7 @@ struct vcpu {
 	/* Snapshots before and after a step, and the TSC cycles between. */
 	uint64_t *before, *after;
 	uint64_t tsc;
-	/* The TSC at the end of the last KVM_RUN, and both as of the set-up. */
+	/* The TSC before the last KVM_RUN, and both as of the set-up. */
 	uint64_t last_run, setup_run;
 	uint64_t *setup;
 };
@@ -365,9 +365,7 @@ static void set_mode(const struct vcpu *vcpu)
 /* Run the guest once.  Returns false if a signal came in between. */
 static bool run_once(struct vcpu *vcpu)
 {
-	bool done = !ioctl(vcpu->fd, KVM_RUN, 0);
-	vcpu->last_run = __rdtsc();
-	if (done)
+	if (!ioctl(vcpu->fd, KVM_RUN, 0))
 		return true;
 	if (errno != EINTR)
 		err(EXIT_FAILURE, "KVM_RUN");
@@ -450,6 +448,7 @@ static uint64_t run_program(struct vcpu *vcpu, const unsigned char *program,
 	}
 
 	/* KVM completes the write in the next KVM_RUN: no guest in this one. */
+	vcpu->last_run = __rdtsc();
 	run->immediate_exit = 1;
 	if (run_once(vcpu))
 		unexpected_exit(vcpu);
@@ -844,7 +843,7 @@ static const struct step_type step_types[] = {
 		.run = run_stats,
 		.help = "does not run the guest, shows all statistics, and\n"
 			"how they grew since the set-up (\"grown\"), in \"elapsed\" TSC\n"
-			"cycles: from KVM_RUN's last return then to its last now",
+			"cycles: from the last KVM_RUN then to the last one now",
 	},
 	{
 		.name = "preset",
