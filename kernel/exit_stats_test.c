@@ -167,7 +167,7 @@ static void test_phases(struct kunit *test)
 {
 	struct exit_stats_test *t = test->priv;
 	u64 (*slots)[KVM_EXIT_SLOTS] = t->counts->slots;
-	u64 begin, wait;
+	u64 begin;
 	int i;
 
 	vmentry(t->vcpu);
@@ -194,8 +194,7 @@ static void test_phases(struct kunit *test)
 			      sum(t->counts, KVM_EXIT_HANDLE, KVM_EXIT_PREEMPTED),
 			t->clock->stamp - begin);
 	KUNIT_EXPECT_EQ(test, sum(t->counts, 0, KVM_EXIT_EXITS), 100ull);
-	wait = slots[KVM_EXIT_WAIT][0];
-	KUNIT_EXPECT_GT(test, wait, slots[KVM_EXIT_PREEMPTED][0] / 2);
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_WAIT][0], 0ull);
 	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_PREEMPTED][0], 0ull);
 	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_USER][0], 0ull);
 	KUNIT_EXPECT_EQ(test, t->counts->clamped, 0ull);
