@@ -60,7 +60,7 @@ def test_identity_of_sums(machine, vcpus):
     """Sum over reasons == stat.exits, which is not ours, for each vCPU while paused."""
     last = vcpus - 1
     steps = minivmm(machine, f"--vcpus={vcpus}", "cpuid:100", f"pio-user:30@{last}", "mmio:20@1",
-                    f"hlt:5:1000000@{last}", "stats", f"stats@{last}")
+                    f"hlt:5:20000000@{last}", "stats", f"stats@{last}")
     for step in steps:
         values = step.get("delta") or step["stats"]
         assert values["exits"] == sum(values["exit_reason_exits"]) > 0

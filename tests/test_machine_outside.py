@@ -26,7 +26,7 @@ def test_kunit(machine):
 
 
 def test_sysfs_equals_debugfs(machine):
-    minivmm(machine, "cpuid:100", "pio-user:50", "hlt:5:1000000")
+    minivmm(machine, "cpuid:100", "pio-user:50", "hlt:5:20000000")
     host = stats(machine)
     top = sysfs(machine)
     assert {name: top[name] for name in ("isa", "tsc_khz", "enabled", "guest_cycles",

@@ -23,7 +23,7 @@ def assert_adds_up(step):
 @pytest.mark.parametrize("vcpus", [1, 2, 4])
 def test_every_vcpus_time_adds_up(machine, vcpus):
     """Guest and phases == the TSC that elapsed, by the VMM's own reading of it."""
-    each = ["cpuid:1000", "pio-user:500", "pio-slow:20:2000", "mmio:200", "hlt:30:10000000",
+    each = ["cpuid:1000", "pio-user:500", "pio-slow:20:2000", "mmio:200", "hlt:30:20000000",
             "wrmsr-icr:500", "spin:300000000", "stats"]
     steps = minivmm(machine, f"--vcpus={vcpus}",
                     *(f"{step}@{i}" for i in range(vcpus) for step in each))
@@ -137,7 +137,7 @@ def test_migration_between_cpus(two_cpus):
     machine = two_cpus
     before = stats(machine)
     output = machine.check(
-        "minivmm cpuid:20000 pio-user:5000 hlt:200:1000000 stats >/tmp/out & pid=$!; "
+        "minivmm cpuid:20000 pio-user:5000 hlt:200:20000000 stats >/tmp/out & pid=$!; "
         "n=0; while kill -0 $pid 2>/dev/null; do n=$((n + 1)); "
         "taskset -pc $((n % 2)) $pid >/dev/null 2>&1; done; echo $n >&2; cat /tmp/out; "
         "rm /tmp/out", 240)
@@ -168,7 +168,7 @@ def switch_under_load(machine):
               "echo $((n % 2)) >/sys/module/kvm/parameters/exit_stats; done; "
               "echo 1 >/sys/module/kvm/parameters/exit_stats; echo $n >/tmp/toggled")
     before = stats(machine)
-    vm = Paused(machine, "vm", "pause", "cpuid:3000", "pio-user:1000", "hlt:100:2000000",
+    vm = Paused(machine, "vm", "pause", "cpuid:3000", "pio-user:1000", "hlt:100:20000000",
                 "mmio:500", "pio-slow:100:1000", "pause", "cpuid:500", "pio-user:100", "stats",
                 "pause")
     machine.check(f"rm -f /tmp/stop /tmp/toggled; ({toggle}) & disown")
@@ -208,7 +208,7 @@ def test_histograms(machine):
     """Each exit is in one bucket of either time, and a slow device is in the right one."""
     nr = reasons(machine)
     delay = khz(machine) * 5
-    vm = Paused(machine, "vm", "--vcpus=2", "cpuid:1000", "pio-slow:50:5000@1", "hlt:20:1000000",
+    vm = Paused(machine, "vm", "--vcpus=2", "cpuid:1000", "pio-slow:50:5000@1", "hlt:20:20000000",
                 "cpuid:1", "cpuid:1@1", "pause")
     counts = stats(machine, vm.dir)
     histograms = latency(machine, vm.dir)
@@ -260,7 +260,7 @@ def kernel_memory(machine):
 
 def test_histograms_left_out(no_histograms):
     machine = no_histograms
-    vm = Paused(machine, "vm", "cpuid:100", "hlt:5:1000000", "pause")
+    vm = Paused(machine, "vm", "cpuid:100", "hlt:5:20000000", "pause")
     assert machine.run(f"cd {DEBUGFS}; ls exit_latency {vm.dir}/exit_latency "
                        f"{vm.dir}/vcpu0/exit_latency")[0].count("No such file") == 3
     vm.kill()
