@@ -8,13 +8,17 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 
+import tool
 from lab import images
 from lab.machine import Machine
 
-KREL = os.environ["KREL"]
+# As the Makefile does, for one test run by hand.
+KREL = os.environ.get("KREL") or subprocess.run(
+    [images.TOP / "kernel/default-release"], check=True, capture_output=True, text=True).stdout.strip()
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"
 _machines = {}
@@ -107,3 +111,17 @@ def vmx(request):
 @pytest.fixture
 def svm(request):
     yield from with_isa("svm", request)
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The tool, and the programs of its own that test it."""
+    subprocess.run(["make", "-s", "-C", tool.SRC, f"O={tool.BUILD}", "all", "test-programs"], check=True)
+
+
+@pytest.fixture
+def tree(tmp_path, programs):
+    """A debugfs and a sysfs for the tool to read, both empty."""
+    path = tmp_path / "debug"
+    path.mkdir()
+    return tool.Tree(path)

@@ -158,7 +158,7 @@ def test_64_bit_halves(machine, column, name, one, total, preset):
     vm = Paused(machine, "vm", f"preset:{column}:{slot}:{preset}", "cpuid:10", "pause",
                 leaf(one, nr), leaf(total), "pause")
     before = stats(machine, vm.dir)
-    by_tool = json.loads(machine.check(f"exitstat --vm {vm.dir} --json"))
+    by_tool, = json.loads(machine.check(f"exitstat --vm {vm.dir} --json"))["scopes"]
     one, total = vm.resume()[:2]
     after = stats(machine, vm.dir)
     vm.kill()

@@ -141,14 +141,21 @@ def kernel(krel):
     target = kernel_dir(krel)
     if target.exists():
         return
-    with step(f"Downloading the kernel image {krel}"), work_dir("kernel") as tmp:
-        need_space(100 << 20)
+    with step(f"Downloading the kernel image {krel}"):
+        unpack(f"linux-image-{krel}", target, 100 << 20)
+
+
+def unpack(package, target, size):
+    """Unpack one Debian package to target, without installing it."""
+    if target.exists():
+        return
+    with work_dir(target.name) as tmp:
+        need_space(size)
         try:
-            run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
-                f"linux-image-{krel}", cwd=tmp)
+            run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package, cwd=tmp)
         except BuildError as err:
-            raise BuildError(f"{err}\nCannot download linux-image-{krel}: check the network, run "
-                             "apt-get update, and see that Debian has this release.") from None
+            raise BuildError(f"{err}\nCannot download {package}: check the network, run "
+                             "apt-get update, and see that Debian has it.") from None
         for deb in tmp.glob("*.deb"):
             run("dpkg", "-x", deb, tmp / "tree")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,37 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "exitstat.h"
-#include "output.h"
-#include "snapshot.h"
+#include "lines.h"
+#include "top.h"
+#include "watch.h"
 
-static const struct option options[] = {
-	{ "json", no_argument, NULL, OPT_FORMAT + OUTPUT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{},
+static const struct command_usage usage = {
+	.name = "guest",
+	.operands = "[-- COMMAND...]",
+	.text = "Show the exits of the VM that exitstat runs in.  Needs no privilege, and a\n"
+		"host whose KVM offers its exit accounting to this VM.",
+	.options = TAKES_REASON | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
+		   TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE | TAKES_COMMAND |
+		   TAKES_TOP,
+	.table = &reason_table_columns,
 };
-
-static const char usage[] =
-	"Usage: exitstat guest [OPTION]...\n"
-	"\n"
-	"Show the exits of the VM that exitstat runs in.  Needs no privilege, and a\n"
-	"host whose KVM offers its exit accounting to this VM.\n"
-	"\n"
-	"Options:\n"
-	"      --json       print JSON";
 
 int cmd_guest(int argc, char **argv)
 {
-	struct exit_snapshot snap = {};
+	const struct exit_selection sel = { .vcpu = -1 };
 	struct arguments args;
+	struct output output = { .args = &args };
 	int status;
 
-	if (!parse_options(argc, argv, options, usage, &args, &status))
-		return status;
-
-	status = cpuid_read(&snap);
-	if (status == STATUS_OK)
-		status = output_snapshot(args.format, &snap);
-
-	snapshot_free(&snap);
+	if (parse_options(argc, argv, &usage, &args, &status)) {
+		args.source.guest = true;
+		status = args.top ? top_run(&args) :
+				    watch(&output, &args.source, &sel);
+	}
+	arguments_free(&args);
 	return status;
 }

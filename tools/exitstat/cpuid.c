@@ -20,7 +20,7 @@
 #include "cpuid.h"
 #include "exitstat.h"
 #include "reasons.h"
-#include "snapshot.h"
+#include "scan.h"
 
 #define LEAF_FEATURES 0x1
 #define LEAF_HYPERVISOR 0x40000000
@@ -130,20 +130,14 @@ static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 			[COUNT_HANDLE_CYCLES] = handle_cycles,
 		},
 	};
-	char *c;
 
 	if (!counts_any(row.counts))
 		return STATUS_OK;
 
 	if (name)
-		snprintf(row.name, sizeof(row.name), "%s", name);
+		reason_label(row.name, name);
 	else
 		snprintf(row.name, sizeof(row.name), "UNKNOWN_%u", nr);
-	/* As KVM's own files do, which is one name for every source. */
-	for (c = row.name; *c; c++) {
-		if (*c == ' ')
-			*c = '_';
-	}
 	return add_row(reader, &row);
 }
 
@@ -297,7 +291,7 @@ static int find_leaves(void)
 	if (!(regs.ecx & FEATURES_ECX_HYPERVISOR))
 		return fail(
 			STATUS_UNSUPPORTED,
-			"this is not a VM: run 'exitstat guest' in a guest, or 'exitstat host' here");
+			"this is not a VM: run 'exitstat guest' in a guest, or 'exitstat show' here");
 
 	/* An Intel CPU answers leaves that it does not have with garbage. */
 	status = query(LEAF_SIGNATURE, 0, &regs);

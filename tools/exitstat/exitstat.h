@@ -2,13 +2,12 @@
 #ifndef EXITSTAT_H
 #define EXITSTAT_H
 
-#include <getopt.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #define EXITSTAT_VERSION "0.1"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
 
 /* Leaves room in PATH_MAX for every file below. */
 #define MOUNT_MAX (PATH_MAX - 128)
@@ -21,46 +20,23 @@ enum status {
 	STATUS_UNSUPPORTED = 77,
 };
 
-struct command {
-	const char *name;
-	const char *help;
-	int (*run)(int argc, char **argv);
-};
-
-int cmd_host(int argc, char **argv);
-int cmd_guest(int argc, char **argv);
-
 /* Say what is wrong in one line on stderr, and return @status. */
 int fail(int status, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Long options have no letter unless -h and -V, which every command takes. */
-enum {
-	OPT_HELP = 'h',
-	OPT_VERSION = 'V',
-	OPT_VM = 0x100,
-	OPT_DEBUGFS,
-	OPT_SYSFS,
-	/* an output format: OPT_FORMAT + its index in output_formats[] */
-	OPT_FORMAT,
-};
-
-/* What the options of all commands together can say. */
-struct arguments {
-	const struct output_format *format;
-	/* where these are mounted, no longer than MOUNT_MAX */
-	const char *debugfs;
-	const char *sysfs;
-	/* the user's name of a VM, or NULL */
-	const char *vm;
-};
-
 /*
- * Parse the command line of a command that takes @options and has the help text
- * @usage, which ends in the list of its own options.  False if the command is
- * over: *@status is then what it returns, after a message if that is an error.
+ * From now on put the message into @text, where a terminal is not free for it;
+ * or on stderr again if that is NULL.
  */
-bool parse_options(int argc, char **argv, const struct option *options,
-		   const char *usage, struct arguments *args, int *status);
+void fail_into(char *text, size_t size);
+
+int cmd_show(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_guest(int argc, char **argv);
+int cmd_reasons(int argc, char **argv);
 
 #endif

@@ -2,122 +2,56 @@
 #include <errno.h>
 #include <locale.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "exitstat.h"
-#include "output.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
 
 /* The first one runs if the user names none. */
-static const struct command commands[] = {
-	{ "host", "the exits that the host's KVM has counted", cmd_host },
+static const struct command {
+	const char *name;
+	const char *help;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "show", "exits of the host, of VMs and vCPUs, by reason", cmd_show },
+	{ "list", "VMs, with their exits and lost time", cmd_list },
+	{ "top", "the same, live", cmd_top },
+	{ "record", "write a recording", cmd_record },
+	{ "report", "show a recording, or make a page with charts of it",
+	  cmd_report },
+	{ "diff", "compare two recordings, or two outputs of 'show --json'",
+	  cmd_diff },
 	{ "guest", "the exits of the VM that it runs in, through CPUID",
 	  cmd_guest },
+	{ "reasons", "every exit number and its name", cmd_reasons },
 };
+
+/* Where messages go, or NULL for stderr. */
+static struct {
+	char *text;
+	size_t size;
+} messages;
+
+void fail_into(char *text, size_t size)
+{
+	messages.text = text;
+	messages.size = size;
+}
 
 int fail(int status, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("exitstat: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	if (messages.text) {
+		vsnprintf(messages.text, messages.size, fmt, ap);
+	} else {
+		fputs("exitstat: ", stderr);
+		vfprintf(stderr, fmt, ap);
+		fputc('\n', stderr);
+	}
 	va_end(ap);
-	fputc('\n', stderr);
 	return status;
-}
-
-/*
- * The next option of a command, -1 after the last one, or '?' after a message
- * to the user.
- */
-static int next_option(int argc, char **argv, const struct option *options)
-{
-	/* With '+' argv[optind] is what getopt_long() is about to read. */
-	const char *arg = argv[optind];
-	int c = getopt_long(argc, argv, "+:hV", options, NULL);
-
-	if (c == ':')
-		fail(STATUS_USAGE,
-		     "option '%s' needs an argument, see 'exitstat --help'",
-		     arg);
-	else if (c == '?')
-		fail(STATUS_USAGE, "invalid option '%s', see 'exitstat --help'",
-		     arg);
-	else
-		return c;
-	return '?';
-}
-
-/* Print @text, which ends in a list of options, and what all commands have. */
-static int print_usage(const char *text)
-{
-	puts(text);
-	puts("  -h, --help       print this help and exit\n"
-	     "  -V, --version    print the version and exit\n"
-	     "\n"
-	     "See exitstat(8).");
-	return STATUS_OK;
-}
-
-static int print_version(void)
-{
-	puts("exitstat " EXITSTAT_VERSION);
-	return STATUS_OK;
-}
-
-bool parse_options(int argc, char **argv, const struct option *options,
-		   const char *usage, struct arguments *args, int *status)
-{
-	int c;
-
-	*args = (struct arguments){
-		.format = output_formats[OUTPUT_TABLE],
-		.debugfs = "/sys/kernel/debug",
-		.sysfs = "/sys",
-	};
-
-	while ((c = next_option(argc, argv, options)) != -1) {
-		switch (c) {
-		case OPT_VM:
-			args->vm = optarg;
-			break;
-		case OPT_DEBUGFS:
-			args->debugfs = optarg;
-			break;
-		case OPT_SYSFS:
-			args->sysfs = optarg;
-			break;
-		case OPT_FORMAT + OUTPUT_JSON:
-			args->format = output_formats[c - OPT_FORMAT];
-			break;
-		case OPT_HELP:
-			*status = print_usage(usage);
-			return false;
-		case OPT_VERSION:
-			*status = print_version();
-			return false;
-		default:
-			*status = STATUS_USAGE;
-			return false;
-		}
-	}
-	if (optind < argc) {
-		*status =
-			fail(STATUS_USAGE,
-			     "unexpected argument '%s', see 'exitstat --help'",
-			     argv[optind]);
-		return false;
-	}
-
-	if (strlen(args->debugfs) > MOUNT_MAX ||
-	    strlen(args->sysfs) > MOUNT_MAX) {
-		*status = fail(STATUS_USAGE,
-			       "the path to debugfs or sysfs is too long");
-		return false;
-	}
-	return true;
 }
 
 static int print_help(void)
@@ -132,8 +66,13 @@ static int print_help(void)
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-16s %s%s\n", commands[i].name, commands[i].help,
 		       i ? "" : " (default)");
-	puts("\n'exitstat COMMAND --help' prints the options of a command.");
-	return print_usage("\nOptions:");
+	puts("\n"
+	     "Options:\n"
+	     "  -h, --help       print this help and exit\n"
+	     "  -V, --version    print the version and exit\n"
+	     "\n"
+	     "'exitstat COMMAND --help' prints the options of a command.  See exitstat(8).");
+	return STATUS_OK;
 }
 
 static int run(int argc, char **argv)
@@ -161,12 +100,16 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	/* Numbers are the same everywhere, so no LC_NUMERIC. */
-	setlocale(LC_CTYPE, "");
+	/*
+	 * Names of VMs are UTF-8, whatever the terminal is; numbers are the
+	 * same everywhere, so no LC_NUMERIC.
+	 */
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		setlocale(LC_CTYPE, "");
 
 	status = run(argc, argv);
 	/* What was not written must not pass for a whole answer. */
-	if (status == STATUS_OK && (ferror(stdout) || fclose(stdout)))
+	if ((ferror(stdout) || fclose(stdout)) && status <= STATUS_ERROR)
 		status = fail(STATUS_ERROR, "cannot write to stdout: %s",
 			      strerror(errno));
 	return status;

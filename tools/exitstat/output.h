@@ -1,44 +1,67 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* A scan in each of the formats. */
 #ifndef EXITSTAT_OUTPUT_H
 #define EXITSTAT_OUTPUT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "snapshot.h"
+#include "options.h"
+#include "scan.h"
 
-struct output_format {
-	/* False if it ran out of memory. */
-	bool (*print)(FILE *out, const struct exit_snapshot *snap);
+struct json_object;
+
+struct output {
+	const struct arguments *args;
+	/* a line for a whole VM instead of one for each reason */
+	bool vms;
+	/* what has been printed so far */
+	uint64_t nr_printed;
+	/* The title of a table, instead of what the scope is called. */
+	const char *title;
 };
-
-enum output_format_index {
-	OUTPUT_TABLE,
-	OUTPUT_JSON,
-};
-
-extern const struct output_format *const output_formats[];
-extern const struct output_format table_format;
-extern const struct output_format json_format;
-
-/* The end of every command that shows a snapshot. */
-int output_snapshot(const struct output_format *format,
-		    const struct exit_snapshot *snap);
 
 /*
- * What prints a table's cells, @nr_columns to a line: libsmartcols, or a plain
- * loop where the program is linked statically.
+ * Print a scan as the arguments say, to stdout or into --textfile.  Rows that --reason leaves out are taken out of @scan.
  */
-#define TABLE_CELL_SIZE EXIT_NAME_SIZE
+int output_scan(struct output *output, struct exit_scan *scan);
 
-struct table_column {
-	const char *name;
-	bool right;
+/* The formats.  False if memory runs out. */
+bool print_scan_table(FILE *out, struct output *output,
+		      const struct exit_scan *scan);
+bool print_scan_csv(FILE *out, struct output *output,
+		    const struct exit_scan *scan);
+bool print_scan_json(FILE *out, struct output *output,
+		     const struct exit_scan *scan);
+/*
+ * With @prometheus in the text format of Prometheus, else OpenMetrics.  See the
+ * comment in openmetrics.c for the difference.
+ */
+bool print_scan_metrics(FILE *out, struct output *output,
+			const struct exit_scan *scan, bool prometheus);
+
+/* A file that is replaced, as a whole or not at all. */
+struct output_file {
+	const char *path;
+	char temporary[PATH_MAX];
+	FILE *stream;
 };
 
-bool table_render(FILE *out, const struct table_column *columns,
-		  size_t nr_columns, char (*cells)[TABLE_CELL_SIZE],
-		  size_t nr_lines);
+/* STATUS_OK, or the program's status after a message. */
+int output_file_open(struct output_file *file, const char *path);
+int output_file_commit(struct output_file *file);
+void output_file_abort(struct output_file *file);
+
+/* JSON that never turns a lack of memory into a null.  @value may be NULL. */
+bool json_add(struct json_object *object, const char *key,
+	      struct json_object *value);
+bool json_add_null(struct json_object *object, const char *key);
+bool json_add_string(struct json_object *object, const char *key,
+		     const char *value);
+bool json_add_u64(struct json_object *object, const char *key, uint64_t value);
+bool json_add_double(struct json_object *object, const char *key, double value,
+		     int decimals);
 
 #endif

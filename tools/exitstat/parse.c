@@ -21,23 +21,16 @@
 #include "snapshot.h"
 
 #define FORMAT_VERSION 1
-#define MAX_WORDS 128
 
-struct parser {
+struct stats_parser {
+	struct parser text;
 	struct exit_snapshot *snap;
-	const char *path;
-	/* what follows the current line */
-	char *next;
-	unsigned int line;
-	char *words[MAX_WORDS];
-	size_t nr_words;
 	/* where the columns are */
 	size_t nr_columns, reason, name, counts[NR_COUNTS];
 	uint64_t total[NR_COUNTS];
 };
 
-__attribute__((format(printf, 2, 3))) static int
-damaged(const struct parser *parser, const char *fmt, ...)
+int parser_damaged(const struct parser *parser, const char *fmt, ...)
 {
 	char what[160];
 	va_list ap;
@@ -110,25 +103,41 @@ int check_version(const char *path, uint64_t version)
 		path, (unsigned long long)version, FORMAT_VERSION);
 }
 
-/* Split the next line into words.  There must be one. */
-static int next_line(struct parser *parser)
+int parser_init(struct parser *parser, const char *path, char *text, size_t len)
+{
+	size_t i;
+
+	*parser = (struct parser){ .path = path, .next = text };
+
+	for (i = 0; i < len; i++) {
+		parser->line += !i || text[i - 1] == '\n';
+		if (text[i] != '\n' && (text[i] < ' ' || text[i] > '~'))
+			return parser_damaged(parser, "byte 0x%02x",
+					      (unsigned char)text[i]);
+	}
+	parser->line = 0;
+	return STATUS_OK;
+}
+
+int parser_line(struct parser *parser)
 {
 	char *text = parser->next, *save = NULL, *word;
 
 	parser->line++;
 	if (!*text)
-		return damaged(parser, "the file ends early");
+		return parser_damaged(parser, "the file ends early");
 
 	parser->next = strchr(text, '\n');
 	if (!parser->next)
-		return damaged(parser, "the line has no end");
+		return parser_damaged(parser, "the line has no end");
 	*parser->next++ = '\0';
 
 	parser->nr_words = 0;
 	for (word = strtok_r(text, " ", &save); word;
 	     word = strtok_r(NULL, " ", &save)) {
 		if (parser->nr_words == MAX_WORDS)
-			return damaged(parser, "the line has too many words");
+			return parser_damaged(parser,
+					      "the line has too many words");
 		parser->words[parser->nr_words++] = word;
 	}
 	return STATUS_OK;
@@ -151,91 +160,65 @@ static size_t count_key(const struct parser *parser, const char *key,
 	return nr;
 }
 
-static bool has_key(const struct parser *parser, const char *key)
+bool parser_has_key(const struct parser *parser, const char *key)
 {
 	const char *value;
 
 	return count_key(parser, key, &value);
 }
 
-/* The value of @key, or NULL unless it is there once. */
-static const char *find_value(const struct parser *parser, const char *key)
+bool parser_key_u64(const struct parser *parser, const char *key, uint64_t max,
+		    uint64_t *value)
 {
-	const char *value;
+	const char *text;
 
-	return count_key(parser, key, &value) == 1 ? value : NULL;
+	return count_key(parser, key, &text) == 1 &&
+	       parse_u64(text, max, value);
 }
 
-static bool find_u64(const struct parser *parser, const char *key, uint64_t max,
-		     uint64_t *value)
+bool parser_key_word(const struct parser *parser, const char *key, char *word)
 {
-	const char *text = find_value(parser, key);
+	const char *text;
 
-	return text && parse_u64(text, max, value);
+	return count_key(parser, key, &text) == 1 && parse_word(text, word);
 }
 
-static bool find_word(const struct parser *parser, const char *key, char *word)
+int parser_title(struct parser *parser, const char *title, const char *scope)
 {
-	const char *text = find_value(parser, key);
-
-	return text && parse_word(text, word);
-}
-
-static int parse_keys(struct parser *parser, const char *scope)
-{
-	struct exit_snapshot *snap = parser->snap;
-	uint64_t version, tsc_khz, enabled;
-	int status = next_line(parser);
+	char word[EXIT_WORD_SIZE];
+	uint64_t version;
+	int status = parser_line(parser);
 	size_t i;
 
 	if (status)
 		return status;
 
-	if (!parser->nr_words || strcmp(parser->words[0], "exit_stats"))
-		return damaged(parser, "it does not begin with exit_stats");
+	if (!parser->nr_words || strcmp(parser->words[0], title))
+		return parser_damaged(parser, "it does not begin with %s",
+				      title);
 
-	if (!find_u64(parser, "version", UINT64_MAX, &version) || !version)
-		return damaged(parser, "no valid version");
+	if (!parser_key_u64(parser, "version", UINT64_MAX, &version) ||
+	    !version)
+		return parser_damaged(parser, "no valid version");
 	status = check_version(parser->path, version);
 	if (status)
 		return status;
 
 	for (i = 1; i < parser->nr_words; i++) {
 		if (!strchr(parser->words[i], '=') || *parser->words[i] == '=')
-			return damaged(parser, "a word is not key=value");
+			return parser_damaged(parser,
+					      "a word is not key=value");
 	}
 
-	if (!find_word(parser, "isa", snap->isa))
-		return damaged(parser, "no valid isa");
-	if (!find_u64(parser, "tsc_khz", UINT32_MAX, &tsc_khz))
-		return damaged(parser, "no valid tsc_khz");
-	if (!find_word(parser, "scope", snap->scope))
-		return damaged(parser, "no valid scope");
-	if (strcmp(snap->scope, scope))
-		return damaged(parser, "the scope is not %s", scope);
-	if (!find_u64(parser, "enabled", 1, &enabled))
-		return damaged(parser, "no valid enabled");
-	if (!find_u64(parser, "failed_entries", UINT64_MAX,
-		      &snap->failed_entries))
-		return damaged(parser, "no valid failed_entries");
-	if (!find_u64(parser, "clamped", UINT64_MAX, &snap->clamped))
-		return damaged(parser, "no valid clamped");
-
-	/* Earlier kernels do not have it. */
-	snap->has_guest_cycles = has_key(parser, "guest_cycles");
-	if (snap->has_guest_cycles &&
-	    !find_u64(parser, "guest_cycles", UINT64_MAX, &snap->guest_cycles))
-		return damaged(parser, "no valid guest_cycles");
-
-	snap->tsc_khz = tsc_khz;
-	snap->enabled = enabled;
-	snap->has_faults = true;
+	if (!parser_key_word(parser, "scope", word))
+		return parser_damaged(parser, "no valid scope");
+	if (strcmp(word, scope))
+		return parser_damaged(parser, "the scope is not %s", scope);
 	return STATUS_OK;
 }
 
-/* Find a column that must be there, or if @found is given may be there. */
-static int find_column(const struct parser *parser, const char *name,
-		       size_t *column, bool *found)
+int parser_column(const struct parser *parser, const char *name, size_t *column,
+		  bool *found)
 {
 	size_t i, nr_found = 0;
 
@@ -243,87 +226,132 @@ static int find_column(const struct parser *parser, const char *name,
 		if (strcmp(parser->words[i], name))
 			continue;
 		if (nr_found++)
-			return damaged(parser, "two columns %s", name);
+			return parser_damaged(parser, "two columns %s", name);
 		*column = i;
 	}
 	if (found)
 		*found = nr_found;
 	else if (!nr_found)
-		return damaged(parser, "no column %s", name);
+		return parser_damaged(parser, "no column %s", name);
 	return STATUS_OK;
 }
 
-static int parse_columns(struct parser *parser)
+int parser_reason(const struct parser *parser, const char *text, bool *none,
+		  uint32_t *reason)
 {
+	uint64_t nr = 0;
+
+	*none = !strcmp(text, "-");
+	if (!*none && !parse_u64(text, UINT32_MAX, &nr))
+		return parser_damaged(parser, "no valid reason");
+	*reason = nr;
+	return STATUS_OK;
+}
+
+static int parse_keys(struct stats_parser *parser, const char *scope)
+{
+	struct exit_snapshot *snap = parser->snap;
+	struct parser *text = &parser->text;
+	uint64_t tsc_khz, enabled;
+	int status = parser_title(text, "exit_stats", scope);
+
+	if (status)
+		return status;
+
+	if (!parser_key_word(text, "isa", snap->isa))
+		return parser_damaged(text, "no valid isa");
+	if (!parser_key_u64(text, "tsc_khz", UINT32_MAX, &tsc_khz))
+		return parser_damaged(text, "no valid tsc_khz");
+	if (!parser_key_u64(text, "enabled", 1, &enabled))
+		return parser_damaged(text, "no valid enabled");
+	if (!parser_key_u64(text, "failed_entries", UINT64_MAX,
+			    &snap->failed_entries))
+		return parser_damaged(text, "no valid failed_entries");
+	if (!parser_key_u64(text, "clamped", UINT64_MAX, &snap->clamped))
+		return parser_damaged(text, "no valid clamped");
+
+	/* Earlier kernels do not have it. */
+	snap->has_guest_cycles = parser_has_key(text, "guest_cycles");
+	if (snap->has_guest_cycles &&
+	    !parser_key_u64(text, "guest_cycles", UINT64_MAX,
+			    &snap->guest_cycles))
+		return parser_damaged(text, "no valid guest_cycles");
+
+	strcpy(snap->scope, scope);
+	snap->tsc_khz = tsc_khz;
+	snap->enabled = enabled;
+	snap->has_faults = true;
+	return STATUS_OK;
+}
+
+static int parse_columns(struct stats_parser *parser)
+{
+	struct parser *text = &parser->text;
 	bool *has = parser->snap->has;
-	int status = next_line(parser);
+	int status = parser_line(text);
 	size_t c;
 
 	if (!status)
-		status = find_column(parser, "reason", &parser->reason, NULL);
+		status = parser_column(text, "reason", &parser->reason, NULL);
 	if (!status)
-		status = find_column(parser, "name", &parser->name, NULL);
+		status = parser_column(text, "name", &parser->name, NULL);
 
 	has[COUNT_EXITS] = true;
 	has[COUNT_HANDLE_CYCLES] = true;
 	for (c = 0; !status && c < NR_COUNTS; c++)
-		status = find_column(parser, exit_count_names[c],
-				     &parser->counts[c],
-				     has[c] ? NULL : &has[c]);
-	parser->nr_columns = parser->nr_words;
+		status = parser_column(text, exit_count_names[c],
+				       &parser->counts[c],
+				       has[c] ? NULL : &has[c]);
+	parser->nr_columns = text->nr_words;
 	return status;
 }
 
-static int parse_counts(struct parser *parser, uint64_t *counts)
+static int parse_counts(struct stats_parser *parser, uint64_t *counts)
 {
+	const struct parser *text = &parser->text;
 	size_t c;
 
 	for (c = 0; c < NR_COUNTS; c++) {
 		if (parser->snap->has[c] &&
-		    !parse_u64(parser->words[parser->counts[c]], UINT64_MAX,
+		    !parse_u64(text->words[parser->counts[c]], UINT64_MAX,
 			       &counts[c]))
-			return damaged(parser, "no valid %s",
-				       exit_count_names[c]);
+			return parser_damaged(text, "no valid %s",
+					      exit_count_names[c]);
 	}
 	return STATUS_OK;
 }
 
 /* Parse a row, and set *total if it is the last one. */
-static int parse_row(struct parser *parser, bool *total)
+static int parse_row(struct stats_parser *parser, bool *total)
 {
+	struct parser *text = &parser->text;
 	struct exit_row row = {}, *new;
-	int status = next_line(parser);
-	const char *reason;
-	uint64_t nr;
+	int status = parser_line(text);
+	bool none;
 
 	if (status)
 		return status;
 
-	if (parser->nr_words != parser->nr_columns)
-		return damaged(parser, "%zu cells for %zu columns",
-			       parser->nr_words, parser->nr_columns);
-	if (!parse_name(parser->words[parser->name], row.name))
-		return damaged(parser, "no valid name");
+	if (text->nr_words != parser->nr_columns)
+		return parser_damaged(text, "%zu cells for %zu columns",
+				      text->nr_words, parser->nr_columns);
+	if (!parse_name(text->words[parser->name], row.name))
+		return parser_damaged(text, "no valid name");
 	status = parse_counts(parser, row.counts);
+	if (!status)
+		status = parser_reason(text, text->words[parser->reason], &none,
+				       &row.reason);
 	if (status)
 		return status;
 
-	reason = parser->words[parser->reason];
-	if (!strcmp(reason, "-")) {
-		if (!strcmp(row.name, "TOTAL")) {
-			*total = true;
-			memcpy(parser->total, row.counts,
-			       sizeof(parser->total));
-			return STATUS_OK;
-		}
-		if (strcmp(row.name, "OTHER"))
-			return damaged(parser, "no reason");
-		row.other = true;
-	} else {
-		if (!parse_u64(reason, UINT32_MAX, &nr))
-			return damaged(parser, "no valid reason");
-		row.reason = nr;
+	if (none && !strcmp(row.name, "TOTAL")) {
+		*total = true;
+		memcpy(parser->total, row.counts, sizeof(parser->total));
+		return STATUS_OK;
 	}
+	if (none && strcmp(row.name, "OTHER"))
+		return parser_damaged(text, "no reason");
+	row.other = none;
 
 	new = snapshot_add_row(parser->snap);
 	if (!new)
@@ -335,20 +363,14 @@ static int parse_row(struct parser *parser, bool *total)
 int snapshot_parse(struct exit_snapshot *snap, const char *path,
 		   const char *scope, char *text, size_t len)
 {
-	struct parser parser = { .snap = snap, .path = path, .next = text };
+	struct stats_parser parser = { .snap = snap };
 	bool total = false;
 	int status;
 	size_t i;
 
-	for (i = 0; i < len; i++) {
-		parser.line += !i || text[i - 1] == '\n';
-		if (text[i] != '\n' && (text[i] < ' ' || text[i] > '~'))
-			return damaged(&parser, "byte 0x%02x",
-				       (unsigned char)text[i]);
-	}
-	parser.line = 0;
-
-	status = parse_keys(&parser, scope);
+	status = parser_init(&parser.text, path, text, len);
+	if (!status)
+		status = parse_keys(&parser, scope);
 	if (!status)
 		status = parse_columns(&parser);
 	while (!status && !total)
@@ -356,16 +378,19 @@ int snapshot_parse(struct exit_snapshot *snap, const char *path,
 	if (status)
 		return status;
 
-	if (*parser.next)
-		return damaged(&parser, "TOTAL is not the last row");
+	if (*parser.text.next)
+		return parser_damaged(&parser.text,
+				      "TOTAL is not the last row");
 	if (!snapshot_finish(snap))
-		return damaged(&parser, "two rows have the same reason");
+		return parser_damaged(&parser.text,
+				      "two rows have the same reason");
 	/* Both are sums of unsigned 64-bit numbers that may have wrapped. */
 	for (i = 0; i < NR_COUNTS; i++) {
 		if (snap->total[i] != parser.total[i])
-			return damaged(&parser,
-				       "TOTAL's %s are not the sum of the rows",
-				       exit_count_names[i]);
+			return parser_damaged(
+				&parser.text,
+				"TOTAL's %s are not the sum of the rows",
+				exit_count_names[i]);
 	}
 	return STATUS_OK;
 }

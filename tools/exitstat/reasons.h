@@ -11,12 +11,32 @@ struct reason {
 	const char *name;
 };
 
+/* How much there is to an exit number. */
+enum reason_state {
+	/* The architecture has no such exit. */
+	REASON_UNDEFINED,
+	/* It has, but KVM can never see it. */
+	REASON_UNSEEN,
+	REASON_DEFINED,
+};
+
+struct reason_range {
+	uint32_t first, last;
+	enum reason_state state;
+};
+
 struct reason_table {
 	const char *isa;
 	/* the exit number of CPUID itself */
 	uint32_t cpuid;
 	const struct reason *reasons;
 	size_t nr_reasons;
+	/*
+	 * All numbers up to the last defined one, ascending, with those from -1
+	 * downwards as unsigned ones.  All others are undefined.
+	 */
+	const struct reason_range *ranges;
+	size_t nr_ranges;
 	/* how many numbers it has from -1, which is 0xffffffff, downwards */
 	uint32_t nr_negative;
 };
@@ -26,5 +46,13 @@ extern const struct reason_table svm_reasons;
 
 /* The kernel's name of an exit number, or NULL. */
 const char *reason_name(const struct reason_table *table, uint32_t nr);
+
+/*
+ * The same without blanks, as KVM's own files have it, which is one name for
+ * every source.  Into EXIT_NAME_SIZE bytes.
+ */
+void reason_label(char *label, const char *name);
+/* Does the user's @pattern mean it: a number, or a name or glob of any case? */
+bool reason_matches(uint32_t nr, const char *name, const char *pattern);
 
 #endif

@@ -8,7 +8,6 @@
 
 #define EXIT_NAME_SIZE 64
 #define EXIT_WORD_SIZE 16
-#define EXIT_VM_SIZE 32
 
 /* What is counted of each reason. */
 enum exit_counter {
@@ -41,8 +40,6 @@ struct exit_row {
 struct exit_snapshot {
 	char isa[EXIT_WORD_SIZE];
 	char scope[EXIT_WORD_SIZE];
-	/* <pid>-<fd>, or empty: not one VM, or not known */
-	char vm[EXIT_VM_SIZE];
 	uint32_t tsc_khz;
 	bool enabled;
 	/* failed_entries and clamped are known */
@@ -60,6 +57,11 @@ struct exit_snapshot {
 	 * a large host do within some years.
 	 */
 	uint64_t total[NR_COUNTS];
+	/*
+	 * What 100 % is: sums over the rows, those that were filtered out
+	 * included, which do not wrap.
+	 */
+	double whole[NR_COUNTS];
 };
 
 /* For qsort(): by number, OTHER last. */
@@ -68,28 +70,45 @@ int exit_row_cmp(const void *a, const void *b);
 struct exit_row *snapshot_add_row(struct exit_snapshot *snap);
 /* Sort and sum up once all rows are there. False if two rows are alike. */
 bool snapshot_finish(struct exit_snapshot *snap);
+/* The row with this number, or the row OTHER, or NULL. */
+struct exit_row *snapshot_find_row(const struct exit_snapshot *snap, bool other,
+				   uint32_t reason);
+/*
+ * Leave in @snap what was counted since @before.  False, and @snap as it was,
+ * if counters went back: then it is not the same counters any more, and @snap
+ * is all that was counted since they began.
+ */
+bool snapshot_subtract(struct exit_snapshot *snap,
+		       const struct exit_snapshot *before);
+/*
+ * Add what was counted in @more.  False if there is no memory for it.
+ */
+bool snapshot_add(struct exit_snapshot *snap, const struct exit_snapshot *more);
+/*
+ * Leave the rows that any of @patterns means: a number, or a name or glob,
+ * whatever its case.  The rest stays in what 100 % is.
+ */
+void snapshot_filter(struct exit_snapshot *snap, char *const *patterns,
+		     size_t nr_patterns);
 /* True if @counts has anything that is not 0. */
 bool counts_any(const uint64_t *counts);
 void snapshot_free(struct exit_snapshot *snap);
 
+/* From counters of @tsc_khz to ns, rounded down.  0 if that is unknown. */
+uint64_t cycles_to_ns(uint64_t cycles, uint32_t tsc_khz);
+
 /*
- * The sources.  Each fills an all-0 snapshot and returns STATUS_OK, or tells
- * the user what is wrong and returns the program's status.
+ * Where the time of vCPUs went, in cycles.  Lost is what a vCPU that wanted to
+ * run did not have: handle, user and preempted.  Wait is idle, not lost.
  */
-/*
- * False if debugfs cannot be read by this user or has nothing, and @why then
- * gets a few words.  True leaves all other errors to those who read it.
- */
-bool debugfs_is_readable(const char *debugfs, char *why, size_t size);
-int debugfs_read_host(struct exit_snapshot *snap, const char *debugfs);
-/* @id is <pid>-<fd>, or a <pid> that has one VM. */
-int debugfs_read_vm(struct exit_snapshot *snap, const char *debugfs,
-		    const char *id);
-bool sysfs_is_there(const char *sysfs);
-/* Tells the user that these are not debugfs's, and @why. */
-int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
-		    const char *why);
-int cpuid_read(struct exit_snapshot *snap);
+struct exit_time {
+	double guest, handle, user, wait, preempted;
+};
+
+/* False if the source does not tell all of it, or there is none. */
+bool snapshot_time(const struct exit_snapshot *snap, struct exit_time *time);
+double exit_time_lost(const struct exit_time *time);
+double exit_time_all(const struct exit_time *time);
 
 /*
  * Parse the text of the kernel's file @path, which must be of @scope.  The text

@@ -19,7 +19,7 @@
 #include "exitstat.h"
 #include "file.h"
 #include "parse.h"
-#include "snapshot.h"
+#include "scan.h"
 
 /* No file of sysfs is larger. */
 #define MAX_FILE_SIZE 4096
@@ -293,7 +293,7 @@ static int read_reasons(const struct reader *reader)
 }
 
 int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
-		    const char *why)
+		    const char *why, bool *told)
 {
 	struct reader reader = { .snap = snap, .why = why };
 	int status;
@@ -308,9 +308,11 @@ int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
 		status = read_reasons(&reader);
 	closedir(reader.dir);
 
-	if (!status)
+	if (!status && !*told) {
+		*told = true;
 		fail(STATUS_OK,
 		     "debugfs cannot be read (%s), showing the host's totals from %s",
 		     why, reader.root);
+	}
 	return status;
 }

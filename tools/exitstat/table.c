@@ -2,256 +2,291 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-#include "output.h"
+#include "exitstat.h"
+#include "table.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
+void table_print_columns(const struct table *table, FILE *out)
+{
+	size_t i;
 
-enum cell {
-	CELL_REASON,
-	CELL_NAME,
-	CELL_COUNT,
-	/* in percent of all reasons */
-	CELL_SHARE,
-	CELL_PER_EXIT,
-};
+	fputs("\nColumns:\n", out);
+	for (i = 0; i < table->nr_columns; i++)
+		fprintf(out, "  %-25s %s\n", table->columns[i].name,
+			table->columns[i].help);
+}
 
-/* A column is shown if its counter is known. */
-static const struct column {
+static bool is_named(const char *column, const char *name, size_t len)
+{
+	return column && strlen(column) == len &&
+	       !strncasecmp(column, name, len);
+}
+
+const struct column *table_find(const struct table *table, const char *name,
+				size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < table->nr_columns; i++) {
+		const struct column *column = &table->columns[i];
+
+		if (is_named(column->name, name, len) ||
+		    is_named(column->ns_name, name, len))
+			return column;
+	}
+	return NULL;
+}
+
+static const char *skip(const char *text, char c)
+{
+	return *text == c ? text + 1 : text;
+}
+
+int table_check(const struct table *table, const char *columns,
+		const char *sort, const char *command)
+{
+	size_t len, nr = 0;
 	const char *name;
-	enum cell cell;
-	enum exit_counter counter;
-} columns[] = {
-	{ "REASON", CELL_REASON, COUNT_EXITS },
-	{ "NAME", CELL_NAME, COUNT_EXITS },
-	{ "EXITS", CELL_COUNT, COUNT_EXITS },
-	{ "%EXITS", CELL_SHARE, COUNT_EXITS },
-	{ "HANDLE_CYCLES", CELL_COUNT, COUNT_HANDLE_CYCLES },
-	{ "CYCLES/EXIT", CELL_PER_EXIT, COUNT_HANDLE_CYCLES },
-	{ "%HANDLE", CELL_SHARE, COUNT_HANDLE_CYCLES },
-	{ "USER_CYCLES", CELL_COUNT, COUNT_USER_CYCLES },
-	{ "WAIT_CYCLES", CELL_COUNT, COUNT_WAIT_CYCLES },
-	{ "PREEMPTED_CYCLES", CELL_COUNT, COUNT_PREEMPTED_CYCLES },
-	{ "L2_EXITS", CELL_COUNT, COUNT_L2_EXITS },
-	{ "L2_HANDLE_CYCLES", CELL_COUNT, COUNT_L2_HANDLE_CYCLES },
-};
 
-/* The columns of one table. */
-struct layout {
-	const struct column *columns[ARRAY_SIZE(columns)];
-	struct table_column headings[ARRAY_SIZE(columns)];
-	size_t nr_columns;
-};
-
-/*
- * A row's counters, or what 100 % is: the sums of all rows, not the snapshot's
- * because these may have wrapped.
- */
-struct share {
-	double counts[NR_COUNTS];
-};
-
-static int by_time(const void *a, const void *b)
-{
-	const struct exit_row *x = a, *y = b;
-	const uint64_t *p = x->counts, *q = y->counts;
-
-	if (p[COUNT_HANDLE_CYCLES] != q[COUNT_HANDLE_CYCLES])
-		return p[COUNT_HANDLE_CYCLES] < q[COUNT_HANDLE_CYCLES] ? 1 : -1;
-	if (p[COUNT_EXITS] != q[COUNT_EXITS])
-		return p[COUNT_EXITS] < q[COUNT_EXITS] ? 1 : -1;
-	return exit_row_cmp(x, y);
-}
-
-/* Most hosts have no nested guests, and so no use for these columns. */
-static bool has_l2(const struct exit_snapshot *snap)
-{
-	size_t i;
-
-	for (i = 0; i < snap->nr_rows; i++) {
-		if (snap->rows[i].counts[COUNT_L2_EXITS] ||
-		    snap->rows[i].counts[COUNT_L2_HANDLE_CYCLES])
-			return true;
+	if (sort) {
+		name = skip(sort, '-');
+		if (!table_find(table, name, strlen(name)))
+			return fail(
+				STATUS_USAGE,
+				"unknown column '%s', see 'exitstat %s --help'",
+				name, command);
 	}
-	return false;
+	if (!columns)
+		return STATUS_OK;
+
+	for (name = skip(columns, '+');; name += len + 1) {
+		len = strcspn(name, ",");
+		if (!table_find(table, name, len))
+			return fail(
+				STATUS_USAGE,
+				"unknown column '%.*s', see 'exitstat %s --help'",
+				(int)len, name, command);
+		if (++nr > MAX_COLUMNS / 2)
+			return fail(STATUS_USAGE, "more than %d columns",
+				    MAX_COLUMNS / 2);
+		if (!name[len])
+			return STATUS_OK;
+	}
 }
 
-static void choose_columns(struct layout *layout,
-			   const struct exit_snapshot *snap)
+static void add_column(struct layout *layout, const struct column *column)
 {
-	bool l2 = has_l2(snap);
 	size_t i;
 
-	layout->nr_columns = 0;
-	for (i = 0; i < ARRAY_SIZE(columns); i++) {
-		const struct column *column = &columns[i];
-
-		if (!snap->has[column->counter] ||
-		    (column->counter >= COUNT_L2_EXITS && !l2))
-			continue;
-		layout->headings[layout->nr_columns] = (struct table_column){
-			.name = column->name,
-			.right = column->cell != CELL_NAME,
-		};
+	for (i = 0; i < layout->nr_columns; i++) {
+		if (layout->columns[i] == column)
+			return;
+	}
+	if (layout->nr_columns < MAX_COLUMNS)
 		layout->columns[layout->nr_columns++] = column;
+}
+
+void layout_init(struct layout *layout, const struct table *table,
+		 const int *ids, const char *columns, bool ns)
+{
+	size_t i, len;
+
+	*layout = (struct layout){ .table = table, .ns = ns };
+
+	for (; (!columns || *columns == '+') && *ids >= 0; ids++) {
+		for (i = 0; i < table->nr_columns; i++) {
+			if (table->columns[i].id == *ids)
+				add_column(layout, &table->columns[i]);
+		}
+	}
+	if (!columns)
+		return;
+
+	for (columns = skip(columns, '+');; columns += len + 1) {
+		len = strcspn(columns, ",");
+		add_column(layout, table_find(table, columns, len));
+		if (!columns[len])
+			break;
 	}
 }
 
-/* @scale * @part / @whole, or "-" if that is not defined. */
-static void set_ratio(char *cell, int decimals, double scale, double part,
-		      double whole)
+const char *layout_heading(const struct layout *layout, size_t column)
 {
-	if (whole > 0)
-		snprintf(cell, TABLE_CELL_SIZE, "%.*f", decimals,
-			 scale * part / whole);
-	else
-		strcpy(cell, "-");
+	const struct column *c = layout->columns[column];
+
+	return layout->ns && c->ns_name ? c->ns_name : c->name;
 }
 
-static void set_cell(char *cell, const struct column *column,
-		     const struct exit_row *row, const struct share *part,
-		     const struct share *whole)
+static int compare_cells(const struct cell *x, const struct cell *y)
 {
-	const enum exit_counter counter = column->counter;
+	double p, q;
 
-	switch (column->cell) {
-	case CELL_REASON:
-		if (row->other)
-			strcpy(cell, "-");
-		else
-			snprintf(cell, TABLE_CELL_SIZE, "%" PRIu32,
-				 row->reason);
+	if (x->type == CELL_TEXT && y->type == CELL_TEXT)
+		return strverscmp(x->text, y->text);
+	/* Counters are more exact than a double. */
+	if (x->type == CELL_U64 && y->type == CELL_U64)
+		return (x->u64 < y->u64) - (x->u64 > y->u64);
+	p = x->type == CELL_U64 ? x->u64 : x->real;
+	q = y->type == CELL_U64 ? y->u64 : y->real;
+	return (p < q) - (p > q);
+}
+
+int table_compare(const struct table *table, const struct column *column,
+		  bool reverse, const void *a, const void *b)
+{
+	struct cell x = {}, y = {};
+	int order;
+
+	table->get(a, column->id, &x);
+	table->get(b, column->id, &y);
+	if (x.type == CELL_NONE || y.type == CELL_NONE)
+		return (x.type == CELL_NONE) - (y.type == CELL_NONE);
+	if ((x.type == CELL_TEXT) != (y.type == CELL_TEXT))
+		return 0;
+	order = compare_cells(&x, &y);
+	return reverse ? -order : order;
+}
+
+struct sorting {
+	const struct table *table;
+	const struct column *column;
+	bool reverse;
+};
+
+static int compare_lines(const void *a, const void *b, void *data)
+{
+	const struct sorting *sorting = data;
+
+	return table_compare(sorting->table, sorting->column, sorting->reverse,
+			     a, b);
+}
+
+void table_sort(const struct table *table, const char *sort, void *lines,
+		size_t nr, size_t size)
+{
+	struct sorting sorting = { .table = table };
+
+	if (!sort || !nr)
+		return;
+
+	sorting.reverse = *sort == '-';
+	sort = skip(sort, '-');
+	sorting.column = table_find(table, sort, strlen(sort));
+	/* glibc's is a merge sort: what is equal stays in its order. */
+	qsort_r(lines, nr, size, compare_lines, &sorting);
+}
+
+void cell_format(const struct cell *cell, char *text, size_t size)
+{
+	switch (cell->type) {
+	case CELL_NONE:
+		snprintf(text, size, "-");
 		break;
-	case CELL_NAME:
-		snprintf(cell, TABLE_CELL_SIZE, "%s", row->name);
+	case CELL_TEXT:
+		snprintf(text, size, "%s", cell->text);
 		break;
-	case CELL_COUNT:
-		snprintf(cell, TABLE_CELL_SIZE, "%" PRIu64,
-			 row->counts[counter]);
+	case CELL_U64:
+		snprintf(text, size, "%" PRIu64, cell->u64);
 		break;
-	case CELL_SHARE:
-		set_ratio(cell, 2, 100, part->counts[counter],
-			  whole->counts[counter]);
-		break;
-	case CELL_PER_EXIT:
-		set_ratio(cell, 0, 1, part->counts[counter],
-			  part->counts[COUNT_EXITS]);
+	case CELL_REAL:
+		snprintf(text, size, "%.*f", cell->decimals, cell->real);
 		break;
 	}
 }
 
-static void set_line(char (*cells)[TABLE_CELL_SIZE],
-		     const struct layout *layout, const struct exit_row *row,
-		     const struct share *part, const struct share *whole)
+static void print_cells(FILE *out, const struct layout *layout,
+			const void *line)
+{
+	char text[CELL_SIZE];
+	size_t i;
+
+	for (i = 0; i < layout->nr_columns; i++) {
+		struct cell cell = {};
+
+		layout->table->get(line, layout->columns[i]->id, &cell);
+		cell_format(&cell, text, sizeof(text));
+		fwrite(text, 1, strlen(text) + 1, out);
+	}
+}
+
+bool table_print(FILE *out, const struct layout *layout, const void *lines,
+		 size_t nr, size_t size)
+{
+	struct table_heading headings[MAX_COLUMNS];
+	char *cells = NULL;
+	size_t i, len;
+	FILE *memory = open_memstream(&cells, &len);
+	bool ok = false;
+
+	if (!memory)
+		return false;
+
+	for (i = 0; i < layout->nr_columns; i++)
+		headings[i] = (struct table_heading){
+			.name = layout_heading(layout, i),
+			.right = !layout->columns[i]->text,
+		};
+	for (i = 0; i < nr; i++)
+		print_cells(memory, layout, (const char *)lines + i * size);
+
+	ok = !ferror(memory);
+	ok = !fclose(memory) && ok;
+	if (ok)
+		ok = table_render(out, headings, layout->nr_columns, cells, nr);
+	free(cells);
+	return ok;
+}
+
+/* RFC 4180, and nothing that a spreadsheet would take for a formula. */
+static void print_csv_text(FILE *out, const char *text)
+{
+	bool formula = *text && strchr("=+-@", *text);
+
+	if (!formula && !strpbrk(text, ",\"\r\n")) {
+		fputs(text, out);
+		return;
+	}
+
+	fputs(formula ? "\"'" : "\"", out);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+void csv_print_head(FILE *out, const struct layout *layout)
 {
 	size_t i;
 
 	for (i = 0; i < layout->nr_columns; i++)
-		set_cell(cells[i], layout->columns[i], row, part, whole);
+		fprintf(out, "%s%s", i ? "," : "", layout_heading(layout, i));
+	fputs("\r\n", out);
 }
 
-static void print_heading(FILE *out, const struct exit_snapshot *snap)
+void csv_print_lines(FILE *out, const struct layout *layout, const void *lines,
+		     size_t nr, size_t size)
 {
-	if (*snap->vm)
-		fprintf(out, "VM %s", snap->vm);
-	else
-		fputs(strcmp(snap->scope, "vm") ? snap->scope : "this VM", out);
+	char text[CELL_SIZE];
+	size_t i, j;
 
-	fprintf(out, ": %s, TSC %" PRIu32 ".%03" PRIu32 " MHz", snap->isa,
-		snap->tsc_khz / 1000, snap->tsc_khz % 1000);
-	if (snap->failed_entries)
-		fprintf(out, ", failed entries %" PRIu64, snap->failed_entries);
-	if (snap->clamped)
-		fprintf(out, ", clamped %" PRIu64, snap->clamped);
-	if (!snap->total[COUNT_EXITS] && !snap->nr_rows)
-		fputs(", no exits so far", out);
-	fputc('\n', out);
-}
+	for (i = 0; i < nr; i++) {
+		for (j = 0; j < layout->nr_columns; j++) {
+			struct cell cell = {};
 
-/* What became of the vCPUs' time, which is the guest's and all four phases. */
-static void print_time(FILE *out, const struct exit_snapshot *snap,
-		       const struct share *whole)
-{
-	static const struct {
-		const char *name;
-		enum exit_counter counter;
-	} phases[] = {
-		{ "handle", COUNT_HANDLE_CYCLES },
-		{ "user", COUNT_USER_CYCLES },
-		{ "wait", COUNT_WAIT_CYCLES },
-		{ "preempted", COUNT_PREEMPTED_CYCLES },
-	};
-	double guest = snap->guest_cycles, time = guest;
-	size_t i;
-
-	if (!snap->has_guest_cycles)
-		return;
-
-	for (i = 0; i < ARRAY_SIZE(phases); i++) {
-		if (!snap->has[phases[i].counter])
-			return;
-		time += whole->counts[phases[i].counter];
+			layout->table->get((const char *)lines + i * size,
+					   layout->columns[j]->id, &cell);
+			if (j)
+				fputc(',', out);
+			if (cell.type == CELL_TEXT) {
+				print_csv_text(out, cell.text);
+			} else if (cell.type != CELL_NONE) {
+				cell_format(&cell, text, sizeof(text));
+				fputs(text, out);
+			}
+		}
+		fputs("\r\n", out);
 	}
-	if (!(time > 0))
-		return;
-
-	fprintf(out, "vCPU time: guest %.2f %%", 100 * guest / time);
-	for (i = 0; i < ARRAY_SIZE(phases); i++)
-		fprintf(out, ", %s %.2f %%", phases[i].name,
-			100 * whole->counts[phases[i].counter] / time);
-	fputc('\n', out);
 }
-
-static bool table_print(FILE *out, const struct exit_snapshot *snap)
-{
-	const size_t nr_lines = snap->nr_rows + 1;
-	struct exit_row total = {
-		.other = true,
-		.name = "TOTAL",
-	};
-	char(*cells)[TABLE_CELL_SIZE];
-	struct share whole = {};
-	struct exit_row *rows;
-	struct layout layout;
-	bool ok = false;
-	size_t i, c;
-
-	choose_columns(&layout, snap);
-	memcpy(total.counts, snap->total, sizeof(total.counts));
-
-	rows = calloc(nr_lines, sizeof(*rows));
-	cells = calloc(nr_lines * layout.nr_columns, sizeof(*cells));
-	if (!rows || !cells)
-		goto out;
-
-	for (i = 0; i < snap->nr_rows; i++) {
-		rows[i] = snap->rows[i];
-		for (c = 0; c < NR_COUNTS; c++)
-			whole.counts[c] += rows[i].counts[c];
-	}
-	qsort(rows, snap->nr_rows, sizeof(*rows), by_time);
-
-	for (i = 0; i < snap->nr_rows; i++) {
-		struct share part;
-
-		for (c = 0; c < NR_COUNTS; c++)
-			part.counts[c] = rows[i].counts[c];
-		set_line(&cells[i * layout.nr_columns], &layout, &rows[i],
-			 &part, &whole);
-	}
-	set_line(&cells[i * layout.nr_columns], &layout, &total, &whole,
-		 &whole);
-
-	print_heading(out, snap);
-	print_time(out, snap, &whole);
-	ok = table_render(out, layout.headings, layout.nr_columns, cells,
-			  nr_lines);
-out:
-	free(cells);
-	free(rows);
-	return ok;
-}
-
-const struct output_format table_format = {
-	.print = table_print,
-};
