@@ -13,6 +13,9 @@ help:
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
+	@echo "make bench         what the tool costs, as a table and in build/"
+	@echo "make fuzz          look for inputs that break exitstat; SECONDS=60 for each target"
+	@echo "make study         record a guest's boot and loads, and write Documentation/study.md"
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
 	@echo "make modules       build kvm.ko, kvm-intel.ko and kvm-amd.ko, to build/modules/\$$KREL/"
 	@echo "make series        write the complete patch series, to build/series/$(KVERSION)/"
@@ -29,7 +32,9 @@ help:
 
 packages: SECTION := host
 packages-debug: SECTION := debug
-packages packages-debug:
+packages-fuzz: SECTION := fuzz
+packages-study: SECTION := study
+packages packages-debug packages-fuzz packages-study:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -45,7 +50,7 @@ packages packages-debug:
 $(B):
 	@mkdir -p $@
 
-packages packages-debug: | $(B)
+packages packages-debug packages-fuzz packages-study: | $(B)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -94,11 +99,21 @@ check-debug: debug-kernels
 check: lab
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
+bench: tools
+	@$(PYTHON) tests/bench/exitstat.py
+
+SECONDS ?= 60
+fuzz: packages packages-fuzz
+	@$(PYTHON) tests/fuzz/run.py --seconds $(SECONDS)
+
+study: lab packages-study
+	@PYTHONPATH=tests $(PYTHON) -m study $(EMU) $(KREL)
+
 install: tools
 	@$(MAKE) -s -C tools/exitstat O=$(B) install
 
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help packages packages-debug packages-fuzz packages-study bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

@@ -16,9 +16,10 @@ import tool
 from lab import images
 from lab.machine import Machine
 
-# As the Makefile does, for one test run by hand.
+# As the Makefile does, for tests that are run by hand.
 KREL = os.environ.get("KREL") or subprocess.run(
     [images.TOP / "kernel/default-release"], check=True, capture_output=True, text=True).stdout.strip()
+os.environ["KREL"] = KREL
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"
 _machines = {}

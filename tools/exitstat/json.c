@@ -174,7 +174,8 @@ static bool add_lost(struct json_object *object, const struct exit_line *line)
 		return true;
 
 	lost = exit_time_lost(&time);
-	return add_cycles(object, "lost_cycles", lost, line) &&
+	return add_cycles(object, "lost_cycles", exit_time_lost_cycles(&time),
+			  line) &&
 	       (!(lost + time.guest > 0) ||
 		json_add_double(object, "lost_percent",
 				100 * lost / (lost + time.guest), 3));

@@ -175,7 +175,7 @@ static void get_time_cell(const struct exit_line *line, int id,
 		break;
 	case COL_LOST:
 		if (known)
-			set_cycles(cell, line, exit_time_lost(&time));
+			set_cycles(cell, line, exit_time_lost_cycles(&time));
 		break;
 	case COL_LOST_SHARE:
 		if (known)

@@ -135,7 +135,7 @@ static bool get_value(const struct metric *metric, const struct exit_line *line,
 	case VALUE_LOST:
 		if (!snapshot_time(snap, &time))
 			return false;
-		*value = exit_time_lost(&time);
+		*value = exit_time_lost_cycles(&time);
 		return true;
 	case VALUE_FAILED_ENTRIES:
 		*value = snap->failed_entries;

@@ -245,6 +245,11 @@ static bool begins_anew(const struct recording *recording,
 	       (!recording->has_sample || patch->t < recording->t);
 }
 
+static uint64_t min_time(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static enum recording_event take_sample(struct recording *recording,
 					struct recording_patch *patch)
 {
@@ -265,6 +270,9 @@ static enum recording_event take_sample(struct recording *recording,
 	if (!apply(recording, patch))
 		return RECORDING_FAILED;
 
+	/* A section whose header is damaged begins where the last one ended. */
+	if (first && recording->has_sample)
+		recording->base = min_time(recording->time, MAX_BASE);
 	recording->difference.interval = patch->t - recording->t;
 	recording->has_sample = true;
 	recording->t = patch->t;

@@ -223,6 +223,13 @@ double exit_time_lost(const struct exit_time *time)
 	return time->handle + time->user + time->preempted;
 }
 
+uint64_t exit_time_lost_cycles(const struct exit_time *time)
+{
+	const double lost = exit_time_lost(time), wrap = 0x1p64;
+
+	return lost - wrap * (uint64_t)(lost / wrap);
+}
+
 double exit_time_all(const struct exit_time *time)
 {
 	return time->guest + time->wait + exit_time_lost(time);

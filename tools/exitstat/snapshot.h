@@ -108,6 +108,8 @@ struct exit_time {
 /* False if the source does not tell all of it, or there is none. */
 bool snapshot_time(const struct exit_snapshot *snap, struct exit_time *time);
 double exit_time_lost(const struct exit_time *time);
+/* The same as a counter, which wraps as the kernel's do. */
+uint64_t exit_time_lost_cycles(const struct exit_time *time);
 double exit_time_all(const struct exit_time *time);
 
 /*

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A VMM's process: its command line, its comm and its stat, in this order. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "scan.h"
+
+static const char *const files[] = { "cmdline", "comm", "stat" };
+
+/* A name is what a terminal, a spreadsheet and a database can all show. */
+static void check_name(const char *name)
+{
+	size_t len = strnlen(name, VM_NAME_SIZE);
+
+	check(len < VM_NAME_SIZE);
+	check(is_clean_text(name, len) && !strchr(name, '\n'));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char dir[300], path[320], name[VM_NAME_SIZE];
+	uint64_t start, again;
+	size_t i, len;
+	char *text;
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%s/7", work_dir());
+	mkdir(dir, 0755);
+	for (i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		text = next_text(&data, &size, &len);
+		if (!text) {
+			unlink(path);
+			continue;
+		}
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+		check(fd >= 0 && write(fd, text, len) == (ssize_t)len);
+		close(fd);
+		free(text);
+	}
+
+	/* Whatever was in there before must not show through. */
+	memset(name, 0xff, sizeof(name));
+	vm_name(work_dir(), "7", name);
+	check_name(name);
+	start = vm_start_time(work_dir(), "7");
+	again = vm_start_time(work_dir(), "7");
+	check(start == again);
+	return 0;
+}
