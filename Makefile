@@ -107,7 +107,7 @@ fuzz: packages packages-fuzz
 	@$(PYTHON) tests/fuzz/run.py --seconds $(SECONDS)
 
 study: lab packages-study
-	@PYTHONPATH=tests $(PYTHON) -m study $(EMU) $(KREL)
+	@PYTHONPATH=tests $(PYTHON) -m study $(KREL)
 
 install: tools
 	@$(MAKE) -s -C tools/exitstat O=$(B) install
