@@ -13,7 +13,7 @@ help:
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
-	@echo "make bench         what the tool costs, as a table and in build/"
+	@echo "make bench         what accounting and the tool cost, as tables and in build/"
 	@echo "make fuzz          look for inputs that break exitstat; SECONDS=60 for each target"
 	@echo "make study         record a guest's boot and loads, and write Documentation/study.md"
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
@@ -34,7 +34,8 @@ packages: SECTION := host
 packages-debug: SECTION := debug
 packages-fuzz: SECTION := fuzz
 packages-study: SECTION := study
-packages packages-debug packages-fuzz packages-study:
+packages-bench: SECTION := bench
+packages packages-debug packages-fuzz packages-study packages-bench:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -50,7 +51,7 @@ packages packages-debug packages-fuzz packages-study:
 $(B):
 	@mkdir -p $@
 
-packages packages-debug packages-fuzz packages-study: | $(B)
+packages packages-debug packages-fuzz packages-study packages-bench: | $(B)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -99,8 +100,11 @@ check-debug: debug-kernels
 check: lab
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
-bench: tools
+bench: lab packages-bench
 	@$(PYTHON) tests/bench/exitstat.py
+	@KREL=$(KREL) $(PYTHON) tests/bench/cost.py
+	@KREL=$(KREL) $(PYTHON) tests/bench/native.py
+	@KREL=$(KREL) $(PYTHON) tests/bench/growth.py
 
 SECONDS ?= 60
 fuzz: packages packages-fuzz
@@ -115,5 +119,5 @@ install: tools
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

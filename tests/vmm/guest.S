@@ -8,6 +8,8 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_EOI 0x80b
 #define PIT_CHANNEL0 0x40
+/* The hypercall that does nothing. */
+#define KVM_HC_VAPIC_POLL_IRQ 1
 
 	.macro	program name
 	.globl	\name
@@ -17,7 +19,7 @@
 	.macro	next_or_done label
 	dec	%r8
 	jnz	\label
-	jmp	done
+	jmp	loop_done
 	.endm
 
 	/* Clobbers eax, ecx and edx. */
@@ -35,6 +37,17 @@
 	.section .rodata
 	.balign	16
 program guest_begin
+
+program guest_timed
+	mov	%rax, %r14
+	mov	%rdx, %r15
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	mov	%rax, %r12
+	mov	%r14, %rax
+	mov	%r15, %rdx
+	jmp	*%r13
 
 program guest_cpuid
 	xor	%eax, %eax
@@ -62,6 +75,20 @@ program guest_wrmsr
 	wrmsr
 	next_or_done guest_wrmsr
 
+program guest_vmcall
+	mov	$KVM_HC_VAPIC_POLL_IRQ, %eax
+	vmcall
+	next_or_done guest_vmcall
+
+program guest_vmmcall
+	mov	$KVM_HC_VAPIC_POLL_IRQ, %eax
+	vmmcall
+	next_or_done guest_vmmcall
+
+program guest_cr8
+	mov	%rax, %cr8
+	next_or_done guest_cr8
+
 program guest_deadline
 	set_deadline
 	next_or_done guest_deadline
@@ -73,6 +100,10 @@ program guest_hlt
 	hlt
 	cli
 	next_or_done guest_hlt
+
+program guest_hlt_wake
+	hlt
+	next_or_done guest_hlt_wake
 
 program guest_cpuid_once
 	cpuid
@@ -88,7 +119,7 @@ program guest_spin
 	or	%rdx, %rax
 	cmp	%r9, %rax
 	jb	1b
-	jmp	done
+	jmp	loop_done
 
 program guest_touch
 	xor	%edi, %edi
@@ -97,7 +128,14 @@ program guest_touch
 	dec	%r8
 	jnz	1b
 	mov	%eax, (%r9)
+	jmp	done
 
+loop_done:
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	sub	%r12, %rax
+	mov	%rax, %r12
 done:
 	out	%al, $GUEST_PORT_DONE
 	jmp	done
@@ -108,6 +146,10 @@ program guest_timer
 	xor	%eax, %eax
 	xor	%edx, %edx
 	wrmsr
+	iretq
+
+/* Interrupts guest_hlt_wake. */
+program guest_nmi
 	iretq
 
 program guest_end

@@ -5,9 +5,11 @@
  * Whatever makes a VM exit once only (first touches of memory and of MMIO) is
  * done in the set-up, and all memory is locked, so that the steps can be exact.
  */
+#define _GNU_SOURCE
 #include "guest.h"
 #include "statsfd.h"
 
+#include <cpuid.h>
 #include <ctype.h>
 #include <err.h>
 #include <errno.h>
@@ -15,7 +17,10 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +47,8 @@
 #define GPA_CODE 0x6000
 /* One page of stack for each vCPU. */
 #define GPA_STACK 0x8000
-#define MAX_VCPUS 8
-#define GPA_END (GPA_STACK + MAX_VCPUS * PAGE_SIZE)
+#define MAX_VCPUS 128
+#define GPA_END (GPA_STACK + (uint64_t)nr_vcpus * PAGE_SIZE)
 /* No memory here. */
 #define GPA_MMIO 0x20000000
 /* Three pages and one page for KVM's own use on VMX. */
@@ -80,6 +85,9 @@
 #define LVTT_TSC_DEADLINE 0x40000
 /* A fixed IPI to a physical APIC ID that no vCPU has. */
 #define ICR_DEST_NOBODY 0xfffffffe
+/* A message that is an NMI for the APIC ID in address bits 12 to 19. */
+#define MSI_ADDRESS 0xfee00000
+#define MSI_DATA_NMI 0x400
 
 struct vcpu {
 	int fd;
@@ -89,6 +97,8 @@ struct vcpu {
 	/* Snapshots before and after a step, and the TSC cycles between. */
 	uint64_t *before, *after;
 	uint64_t tsc;
+	/* What the guest's own TSC says of a loop. */
+	uint64_t guest_tsc;
 	/* The TSC before the last KVM_RUN, and both as of the set-up. */
 	uint64_t last_run, setup_run;
 	uint64_t *setup;
@@ -180,18 +190,24 @@ static void put64(uint64_t gpa, uint64_t value)
 	memcpy(memory + gpa, &value, sizeof(value));
 }
 
+/* A present 64-bit interrupt gate; addresses are below 64 KiB. */
+static void put_gate(unsigned int vector, const unsigned char *program)
+{
+	const uint64_t handler = GPA_CODE + (program - guest_begin);
+
+	put64(GPA_IDT + vector * 16,
+	      handler | SEL_CODE0 << 16 | 0x8e00ull << 32);
+}
+
 static void fill_memory(void)
 {
-	const uint64_t handler = GPA_CODE + (guest_timer - guest_begin);
-	const uint64_t gate = GPA_IDT + GUEST_TIMER_VECTOR * 16;
-
 	put64(GPA_GDT + SEL_CODE0, 0x00af9b000000ffff);
 	put64(GPA_GDT + SEL_DATA0, 0x00cf93000000ffff);
 	put64(GPA_GDT + (SEL_DATA3 & ~7), 0x00cff3000000ffff);
 	put64(GPA_GDT + (SEL_CODE3 & ~7), 0x00affb000000ffff);
 
-	/* A present 64-bit interrupt gate; addresses are below 64 KiB. */
-	put64(gate, handler | SEL_CODE0 << 16 | 0x8e00ull << 32);
+	put_gate(GUEST_TIMER_VECTOR, guest_timer);
+	put_gate(GUEST_NMI_VECTOR, guest_nmi);
 
 	put64(GPA_PML4, GPA_PDPT | PTE_PRESENT_WRITE_USER);
 	put64(GPA_PDPT, GPA_PD | PTE_PRESENT_WRITE_USER);
@@ -415,6 +431,11 @@ static void sleep_usec(uint64_t usec)
 		;
 }
 
+static uint64_t guest_address(const unsigned char *program)
+{
+	return GPA_CODE + (program - guest_begin);
+}
+
 /*
  * Run a program to its end.  Returns how often it went to userspace before
  * that.
@@ -425,7 +446,7 @@ static uint64_t run_program(struct vcpu *vcpu, const unsigned char *program,
 	struct kvm_run *run = vcpu->run;
 	uint64_t user = 0;
 
-	regs->rip = GPA_CODE + (program - guest_begin);
+	regs->rip = guest_address(program);
 	regs->rsp = GPA_STACK + (vcpu - vcpus + 1) * PAGE_SIZE;
 	regs->rflags = RFLAGS_FIXED | RFLAGS_IOPL3;
 	KVM_IOCTL(vcpu->fd, KVM_SET_REGS, regs);
@@ -534,7 +555,10 @@ static void print_measured(const struct step *step)
 	const struct vcpu *vcpu = step->vcpu;
 
 	print_head(step);
-	printf(",\"tsc\":%" PRIu64 ",\"delta\":", vcpu->tsc);
+	printf(",\"tsc\":%" PRIu64, vcpu->tsc);
+	if (step->type->program)
+		printf(",\"guest_tsc\":%" PRIu64, vcpu->guest_tsc);
+	printf(",\"delta\":");
 	statsfd_print(stdout, &vcpu->stats, vcpu->after, vcpu->before);
 	print_end();
 }
@@ -553,14 +577,28 @@ static void end(struct vcpu *vcpu)
 	take_snapshot(vcpu, vcpu->after);
 }
 
+static bool is_amd(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	__cpuid(0, eax, ebx, ecx, edx);
+	return ebx == signature_AMD_ebx;
+}
+
 static void run_loop(const struct step *step)
 {
 	const struct step_type *type = step->type;
 	struct vcpu *vcpu = step->vcpu;
-	struct kvm_regs regs = { .r8 = step->arg[0], .r9 = step->arg[1] };
+	struct kvm_regs regs = {
+		.r8 = step->arg[0],
+		.r9 = step->arg[1],
+		.r13 = guest_address(type->program),
+	};
 	uint64_t user;
 
-	if (type->program == guest_mmio) {
+	if (type->program == guest_vmcall && is_amd()) {
+		regs.r13 = guest_address(guest_vmmcall);
+	} else if (type->program == guest_mmio) {
 		regs.r9 = GPA_MMIO;
 	} else if (type->program == guest_spin) {
 		regs.r9 = step->arg[0];
@@ -572,8 +610,9 @@ static void run_loop(const struct step *step)
 
 	set_cpl(vcpu, 0);
 	begin(vcpu);
-	user = run_program(vcpu, type->program, &regs, step->arg[1]);
+	user = run_program(vcpu, guest_timed, &regs, step->arg[1]);
 	end(vcpu);
+	vcpu->guest_tsc = regs.r12;
 
 	/* Do not let the timer fire in a later step. */
 	if (type->program == guest_deadline)
@@ -584,6 +623,61 @@ static void run_loop(const struct step *step)
 		     "%s went to userspace %" PRIu64 " times, which is wrong",
 		     type->name, user);
 	print_measured(step);
+}
+
+static void set_scheduler(int policy, int priority)
+{
+	const struct sched_param param = { .sched_priority = priority };
+
+	if (sched_setscheduler(0, policy, &param))
+		err(EXIT_FAILURE, "sched_setscheduler");
+}
+
+static atomic_bool waker_stops;
+
+/* By NMIs: other interrupts would want an EOI, which is an exit, too. */
+static void *wake_up(void *vcpu)
+{
+	const struct kvm_msi msi = {
+		.address_lo = MSI_ADDRESS | ((struct vcpu *)vcpu - vcpus) << 12,
+		.data = MSI_DATA_NMI,
+	};
+
+	while (!atomic_load(&waker_stops))
+		KVM_IOCTL(vm_fd, KVM_SIGNAL_MSI, &msi);
+	return NULL;
+}
+
+/*
+ * Another thread of this CPU wakes the vCPU, which preempts it, halts, and so
+ * lets it go on: the CPU is never idle, and the TSC shows all of the work.
+ */
+static void run_hlt_wake(const struct step *step)
+{
+	cpu_set_t all, one;
+	pthread_t waker;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		err(EXIT_FAILURE, "sched_getaffinity");
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		err(EXIT_FAILURE, "sched_setaffinity");
+
+	atomic_store(&waker_stops, false);
+	errno = pthread_create(&waker, NULL, wake_up, step->vcpu);
+	if (errno)
+		err(EXIT_FAILURE, "no thread to wake the vCPU");
+	set_scheduler(SCHED_FIFO, 1);
+
+	run_loop(step);
+
+	set_scheduler(SCHED_OTHER, 0);
+	atomic_store(&waker_stops, true);
+	pthread_join(waker, NULL);
+
+	if (sched_setaffinity(0, sizeof(all), &all))
+		err(EXIT_FAILURE, "sched_setaffinity");
 }
 
 static void run_invalid_state(const struct step *step)
@@ -779,6 +873,23 @@ static const struct step_type step_types[] = {
 		.help = "N MSR_WRITE, in the fastpath: an IPI to nobody",
 	},
 	{
+		.name = "vmcall",
+		.run = run_loop,
+		.program = guest_vmcall,
+		.args = { &arg_n },
+		.nr_required = 1,
+		.help = "N VMCALL, a hypercall that does nothing",
+	},
+	{
+		.name = "cr8",
+		.run = run_loop,
+		.program = guest_cr8,
+		.args = { &arg_n },
+		.nr_required = 1,
+		.help = "N writes to CR8, N CR_ACCESS without TPR shadow, else\n"
+			"nothing",
+	},
+	{
 		.name = "deadline",
 		.run = run_loop,
 		.program = guest_deadline,
@@ -797,6 +908,15 @@ static const struct step_type step_types[] = {
 		.help = "N HLT, each until the timer fires after CYCLES, which\n"
 			"must be enough to get to HLT, and 2 N MSR_WRITE: the\n"
 			"timer and the EOI (with APICv no exit for the EOI)",
+	},
+	{
+		.name = "hlt-wake",
+		.run = run_hlt_wake,
+		.program = guest_hlt_wake,
+		.args = { &arg_n },
+		.nr_required = 1,
+		.help = "N HLT, each until another thread of the same CPU sends\n"
+			"an NMI",
 	},
 	{
 		.name = "spin",
@@ -870,9 +990,10 @@ static void usage(void)
 	     "\n"
 	     "After each step a line of JSON shows how all cumulative statistics\n"
 	     "of the vCPU grew (\"delta\", from KVM_GET_STATS_FD), and for how\n"
-	     "many TSC cycles the step ran (\"tsc\").\n"
+	     "many TSC cycles the step ran (\"tsc\"), and a loop by the guest's\n"
+	     "own reading of the TSC (\"guest_tsc\").\n"
 	     "\n"
-	     "  --vcpus=N    create N vCPUs, 1 (default) to 8; STEP@NR runs\n"
+	     "  --vcpus=N    create N vCPUs, 1 (default) to 128; STEP@NR runs\n"
 	     "               on vCPU NR, from 0 (default)\n"
 	     "  --cpuid=FUNCTION[.INDEX]=EAX,EBX,ECX,EDX\n"
 	     "               set that CPUID entry; may be given up to 32 times\n"

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SHIM_MSR_H
+#define SHIM_MSR_H
+
+/* Without a fence, as the kernel's. */
+static __always_inline u64 rdtsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+#endif
