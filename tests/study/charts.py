@@ -25,7 +25,7 @@ def save(figure, path):
     path.write_text(re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
 
 
-def over_time(path, steps, layers, stretches, label):
+def over_time(path, steps, layers, stretches, label, top=None):
     """Layers, from the bottom: name, colour and a value for each step, which begins at a time."""
     figure, axes = pyplot.subplots(figsize=(10, 3.6))
     length = steps[1][0] - steps[0][0]
@@ -34,7 +34,7 @@ def over_time(path, steps, layers, stretches, label):
     axes.stackplot(x, *([*values, values[-1]] for _, _, values in layers), step="post", lw=0,
                    labels=[name for name, _, _ in layers], colors=[c for _, c, _ in layers])
     axes.set_xlim(x[0], x[-1])
-    axes.set_ylim(0)
+    axes.set_ylim(0, top)
     axes.set_xlabel("seconds since QEMU was started")
     axes.set_ylabel(label)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -64,7 +64,8 @@ def times(path, steps, stretches):
     layers = [(name, color, [100 * (total.guest if name == "guest" else total.phase(name))
                              / total.seconds for _, total in steps])
               for name, color in TIMES.items()]
-    over_time(path, steps, layers, stretches, "% of the vCPU's time")
+    # More than 100 % is possible: a wait that began before is charged when it ends.
+    over_time(path, steps, layers, stretches, "% of the vCPU's time", 100)
 
 
 def shares(path, total):

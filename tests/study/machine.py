@@ -14,6 +14,8 @@ EXCHANGE = guest.DISK_MIB << 20
 
 class StudyMachine(Machine):
     DISK = "study.img"
+    # Where the machine finds it: slave on the second IDE channel.
+    ADDRESS = "1:0:1:0"
 
     def prepare(self):
         """Copy the guest, which writes to its disk, and put our programs behind it."""
@@ -49,11 +51,13 @@ class StudyMachine(Machine):
 
     def study(self):
         """Record the guest's whole life."""
+        name = self.check(f"ls /sys/bus/scsi/devices/{self.ADDRESS}/block").strip()
+        disk = f"/dev/{name}"
         self.check(f"mkdir /tmp/study && modprobe {self.vendor_module} && "
-                   f"dd if=/dev/sdc bs=1M skip={guest.DISK_MIB} count=1 | tar -xC /tmp/study")
-        self.check(f"/tmp/study/run-study /dev/sdc {guest.DISK_MIB} /dev/ttyS2", 3000)
+                   f"dd if={disk} bs=1M skip={guest.DISK_MIB} count=1 | tar -xC /tmp/study")
+        self.check(f"/tmp/study/run-study {disk} {guest.DISK_MIB} /dev/ttyS2", 3000)
         self.check("cd /tmp/study && tar -cf out.tar out && "
-                   f"dd if=out.tar of=/dev/sdc bs=1M seek={guest.DISK_MIB} oflag=direct && sync",
+                   f"dd if=out.tar of={disk} bs=1M seek={guest.DISK_MIB} oflag=direct && sync",
                    300)
 
     def fetch(self, target):

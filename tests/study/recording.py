@@ -1,4 +1,4 @@
-"""Reads what the machine recorded: one VM's counters, and its console with the time of each line."""
+"""Reads what the machine recorded: the counters, and the console with a time for each line."""
 import bisect
 import collections
 import dataclasses
