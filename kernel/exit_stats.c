@@ -99,7 +99,7 @@ EXPORT_SYMBOL_GPL(kvm_exit_counts_cpu);
 struct kvm_exit_hist __percpu *kvm_exit_hist_cpu __read_mostly;
 EXPORT_SYMBOL_GPL(kvm_exit_hist_cpu);
 
-/* Where in kvm_exit_hist.exits[] the row of a slot begins. */
+/* Where in kvm_exit_hist.handle[] the row of a slot begins. */
 u16 kvm_exit_hist_base[KVM_EXIT_SLOTS] __read_mostly;
 EXPORT_SYMBOL_GPL(kvm_exit_hist_base);
 
@@ -122,12 +122,16 @@ static __always_inline bool kvm_exit_stats_on(void)
 	return READ_ONCE(kvm_exit_stats_running);
 }
 
+/*
+ * @running is what says that it is stopped: kvm_exit_load(), interrupted while
+ * the accounting is switched off and on, may still add to the stamp.
+ */
 static __always_inline void kvm_exit_clock_stop(struct kvm_exit_clock *clock)
 {
 	clock->stamp = KVM_EXIT_STAMP_SLOW;
-	clock->start = 0;
 	clock->preempt_mark = 0;
 	clock->lost = 0;
+	clock->running = false;
 	clock->l2 = false;
 }
 
@@ -335,51 +339,57 @@ static __always_inline unsigned int kvm_exit_hist_row(unsigned int slot)
 	return READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
 }
 
-static __always_inline void kvm_exit_hist_put(struct kvm_vcpu *vcpu,
+/* The maxima of one time, and the limit of the fast path. */
+static __always_inline void kvm_exit_hist_max(struct kvm_exit_hist *hist,
 					      enum kvm_exit_time time,
+					      unsigned int slot,
 					      unsigned int row, u64 cycles)
 {
-	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
 	struct kvm_exit_hist *cpu = this_cpu_ptr(kvm_exit_hist_cpu);
-	unsigned int i = row * KVM_EXIT_BUCKETS + kvm_exit_bucket(cycles);
+	u32 *limit = &hist->limit[time][slot];
 
-	hist->exits[time][i]++;
-	cpu->exits[time][i]++;
 	hist->max[time][row] = max(hist->max[time][row], cycles);
 	/* What is no maximum of a vCPU's is none of a CPU's. */
 	cpu->max[time][row] = max(cpu->max[time][row], cycles);
+	*limit = min_t(u64, max_t(u64, *limit, cycles), S32_MAX);
 }
 
-/* The histograms' slow path: the longest yet, or an exit with phases. */
+/* The histograms' slow path: the longest yet. */
 static __always_inline void kvm_exit_hist_record(struct kvm_vcpu *vcpu,
 						 unsigned int slot, u64 handle,
 						 u64 total)
 {
-	u32 *limit = &vcpu->exit_clock.hist->limit[slot];
+	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
 	unsigned int row = kvm_exit_hist_row(slot);
+	unsigned long base = row * KVM_EXIT_BUCKETS, i;
 
-	kvm_exit_hist_put(vcpu, KVM_EXIT_TIME_HANDLE, row, handle);
-	kvm_exit_hist_put(vcpu, KVM_EXIT_TIME_TOTAL, row, total);
-	*limit = min_t(u64, max_t(u64, *limit, handle), S32_MAX);
+	kvm_exit_hist_max(hist, KVM_EXIT_TIME_HANDLE, slot, row, handle);
+	kvm_exit_hist_max(hist, KVM_EXIT_TIME_TOTAL, slot, row, total);
+
+	i = base + kvm_exit_bucket(min_t(u64, handle, S32_MAX));
+	kvm_exit_hist_move(hist, i,
+			   base + kvm_exit_bucket(min_t(u64, total, S32_MAX)));
+	hist->handle[i]++;
+	this_cpu_inc(kvm_exit_hist_cpu->handle[i]);
 }
 
 /* VM-entry at TSC @now, in all cases that are not the usual one. */
 noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
-	u64 start = clock->stamp, cycles;
+	u64 start = clock->stamp & ~KVM_EXIT_STAMP_SLOW, cycles;
 
-	if (start == KVM_EXIT_STAMP_SLOW)
-		start = clock->start;
 	if (!kvm_exit_stats_on()) {
 		kvm_exit_clock_stop(clock);
 		return;
 	}
 
 	clock->stamp = now;
-	clock->start = 0;
-	if (!start)
+	if (!clock->running) {
+		clock->lost = 0;
+		clock->running = true;
 		return;
+	}
 
 	cycles = kvm_exit_cycles(vcpu, now, start);
 	kvm_exit_count(vcpu, KVM_EXIT_HANDLE, clock->slot, cycles);
@@ -406,7 +416,7 @@ noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
 	}
 
 	/* Otherwise it was switched on while the guest ran. */
-	if (clock->stamp != KVM_EXIT_STAMP_SLOW) {
+	if (clock->running) {
 		cycles = kvm_exit_cycles(vcpu, now, clock->stamp);
 		vcpu->stat.exit_counts.guest_cycles += cycles;
 		this_cpu_add(kvm_exit_counts_cpu->guest_cycles, cycles);
@@ -414,13 +424,14 @@ noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
 
 	clock->stamp = now;
 	clock->slot = slot;
+	clock->lost = 0;
+	clock->running = true;
 	kvm_exit_count(vcpu, KVM_EXIT_EXITS, slot, 1);
 
 	if (vcpu->arch.hflags & HF_GUEST_MASK) {
 		kvm_exit_count(vcpu, KVM_EXIT_L2_EXITS, slot, 1);
 		clock->l2 = true;
-		clock->start = now;
-		clock->stamp = KVM_EXIT_STAMP_SLOW;
+		clock->stamp |= KVM_EXIT_STAMP_SLOW;
 	}
 }
 EXPORT_SYMBOL_GPL(__kvm_exit_stats_vmexit);
@@ -433,10 +444,9 @@ static void kvm_exit_phase_charge(struct kvm_vcpu *vcpu,
 				  enum kvm_exit_column column, u64 since)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
-	bool slow = clock->stamp == KVM_EXIT_STAMP_SLOW;
 	u64 cycles;
 
-	if (slow && !clock->start)
+	if (!clock->running)
 		return;
 
 	if (!kvm_exit_stats_on()) {
@@ -447,35 +457,36 @@ static void kvm_exit_phase_charge(struct kvm_vcpu *vcpu,
 	cycles = kvm_exit_cycles(vcpu, rdtsc(), since);
 	kvm_exit_count(vcpu, column, clock->slot, cycles);
 	clock->mark += cycles;
-
+	clock->stamp += cycles;
 	/* The handle phase alone is not the total any more. */
-	if (!slow && column != KVM_EXIT_WAIT &&
-	    static_branch_likely(&kvm_exit_hist_key)) {
-		clock->start = clock->stamp;
-		clock->stamp = KVM_EXIT_STAMP_SLOW;
-		slow = true;
-	}
-
-	if (!slow) {
-		clock->stamp += cycles;
-		return;
-	}
-
-	clock->start += cycles;
-	if (column != KVM_EXIT_WAIT)
+	if (column != KVM_EXIT_WAIT && static_branch_likely(&kvm_exit_hist_key))
 		clock->lost += cycles;
 }
 
-void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column)
+static void kvm_exit_phase_end_since(struct kvm_vcpu *vcpu,
+				     enum kvm_exit_column column,
+				     const u64 *since)
 {
 	unsigned long flags;
 
 	local_irq_save(flags);
 	if (static_branch_likely(&kvm_exit_stats_key))
-		kvm_exit_phase_charge(vcpu, column, vcpu->exit_clock.mark);
+		kvm_exit_phase_charge(vcpu, column, *since);
 	local_irq_restore(flags);
 }
+
+void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column)
+{
+	kvm_exit_phase_end_since(vcpu, column, &vcpu->exit_clock.mark);
+}
 EXPORT_SYMBOL_GPL(__kvm_exit_phase_end);
+
+void __kvm_exit_user_end(struct kvm_vcpu *vcpu)
+{
+	kvm_exit_phase_end_since(vcpu, KVM_EXIT_USER,
+				 &vcpu->exit_clock.user_mark);
+}
+EXPORT_SYMBOL_GPL(__kvm_exit_user_end);
 
 void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
 {
@@ -753,9 +764,11 @@ static void kvm_exit_hist_add(struct kvm_exit_hist *sum,
 {
 	int time, i;
 
+	for (i = 0; i < ARRAY_SIZE(sum->handle); i++) {
+		sum->handle[i] += READ_ONCE(hist->handle[i]);
+		sum->to_total[i] += READ_ONCE(hist->to_total[i]);
+	}
 	for (time = 0; time < KVM_EXIT_TIMES; time++) {
-		for (i = 0; i < ARRAY_SIZE(sum->exits[time]); i++)
-			sum->exits[time][i] += READ_ONCE(hist->exits[time][i]);
 		for (i = 0; i < ARRAY_SIZE(sum->max[time]); i++)
 			sum->max[time][i] = max(sum->max[time][i],
 						READ_ONCE(hist->max[time][i]));
@@ -777,16 +790,19 @@ static void kvm_exit_latency_rows(struct seq_file *m,
 
 	for (bucket = 0; bucket < KVM_EXIT_BUCKETS; bucket++) {
 		u64 end = 1ull << (bucket + KVM_EXIT_BUCKET_SHIFT);
-		u64 exits = hist->exits[time][base + bucket];
+		s64 exits = hist->handle[base + bucket];
 
-		if (!exits)
+		if (time == KVM_EXIT_TIME_TOTAL)
+			exits += hist->to_total[base + bucket];
+		/* Negative for a moment, if it was read while it changed. */
+		if (exits <= 0)
 			continue;
 
 		if (bucket == KVM_EXIT_BUCKETS - 1)
 			strscpy(below, "-");
 		else
 			snprintf(below, sizeof(below), "%llu", end);
-		seq_printf(m, "%6s %-26s %-6s %16llu %16llu %11llu %12s\n",
+		seq_printf(m, "%6s %-26s %-6s %16lld %16llu %11llu %12s\n",
 			   label.number, label.name, kvm_exit_times[time],
 			   exits, hist->max[time][base / KVM_EXIT_BUCKETS],
 			   bucket ? end / 2 : 0, below);

@@ -49,7 +49,7 @@ struct kvm_exit_isa {
  * slots never are used.  Slots are given rows as they are first seen; the last
  * to come share row 0 with KVM_EXIT_SLOT_OTHER.
  */
-#define KVM_EXIT_ROWS		60
+#define KVM_EXIT_ROWS		58
 
 enum kvm_exit_time {
 	/* the handle phase */
@@ -61,20 +61,30 @@ enum kvm_exit_time {
 
 /* The histograms of one vCPU or of one CPU. */
 struct kvm_exit_hist {
-	u64 exits[KVM_EXIT_TIMES][KVM_EXIT_ROWS * KVM_EXIT_BUCKETS];
+	/* exits by their handle time */
+	u64 handle[KVM_EXIT_ROWS * KVM_EXIT_BUCKETS];
+	/*
+	 * What to add to @handle to have exits by their total time, which for
+	 * most is the same.  May be negative.
+	 */
+	u64 to_total[KVM_EXIT_ROWS * KVM_EXIT_BUCKETS];
 	u64 max[KVM_EXIT_TIMES][KVM_EXIT_ROWS];
 	/* Whatever takes longer is for the slow path.  Of a vCPU only. */
-	u32 limit[KVM_EXIT_SLOTS];
+	u32 limit[KVM_EXIT_TIMES][KVM_EXIT_SLOTS];
 };
 
-#define KVM_EXIT_STAMP_SLOW	(~0ull)
+/*
+ * Added to a clock's stamp it makes it later than any TSC, and negative.  It is
+ * a stopped clock's whole stamp.
+ */
+#define KVM_EXIT_STAMP_SLOW	BIT_ULL(63)
 
-/* The bucket of a time in TSC cycles. */
-static __always_inline unsigned int kvm_exit_bucket(u64 cycles)
+/* The bucket of a time of less than 2^31 TSC cycles. */
+static __always_inline unsigned long kvm_exit_bucket(u64 cycles)
 {
-	unsigned int bucket = fls64(cycles >> KVM_EXIT_BUCKET_SHIFT);
+	const u64 first = BIT_ULL(KVM_EXIT_BUCKET_SHIFT) - 1;
 
-	return bucket < KVM_EXIT_BUCKETS ? bucket : KVM_EXIT_BUCKETS - 1;
+	return __fls(cycles | first) - (KVM_EXIT_BUCKET_SHIFT - 1);
 }
 
 DECLARE_STATIC_KEY_TRUE(kvm_exit_stats_key);
@@ -95,6 +105,7 @@ void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now);
 void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot, u64 now);
 void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column);
 void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu);
+void __kvm_exit_user_end(struct kvm_vcpu *vcpu);
 
 bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 			  u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
@@ -115,27 +126,50 @@ static __always_inline void kvm_exit_count(struct kvm_vcpu *vcpu,
 	this_cpu_add(kvm_exit_counts_cpu->slots[column][slot], n);
 }
 
+/* It took long enough to go from bucket @i to bucket @j by its total time. */
+static __always_inline void kvm_exit_hist_move(struct kvm_exit_hist *hist,
+					       unsigned long i, unsigned long j)
+{
+	struct kvm_exit_hist __percpu *cpu = kvm_exit_hist_cpu;
+
+	if (i == j)
+		return;
+
+	hist->to_total[i]--;
+	hist->to_total[j]++;
+	this_cpu_dec(cpu->to_total[i]);
+	this_cpu_inc(cpu->to_total[j]);
+}
+
 /*
- * Put an undivided exit into the histograms.  False if that is for the slow
- * path: the longest so far, and so the first of its slot, too.
+ * Put an exit that was handled in @cycles into the histograms.  False if that
+ * is for the slow path: the longest so far, and so the first of its slot, too.
  */
 static __always_inline bool kvm_exit_hist_count(struct kvm_vcpu *vcpu,
 						unsigned long slot, u64 cycles)
 {
-	struct kvm_exit_hist __percpu *cpu = kvm_exit_hist_cpu;
-	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
-	unsigned long i;
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	struct kvm_exit_hist *hist = clock->hist;
+	unsigned long row, i;
 
-	if (unlikely(cycles > hist->limit[slot]))
+	/* No limit is beyond the last bucket. */
+	if (unlikely(cycles > hist->limit[KVM_EXIT_TIME_HANDLE][slot]))
 		return false;
 
-	/* The limit is in the last bucket, so there is nothing to cut off. */
-	i = kvm_exit_hist_base[slot] +
-	    (unsigned long)fls64(cycles >> KVM_EXIT_BUCKET_SHIFT);
-	hist->exits[KVM_EXIT_TIME_HANDLE][i]++;
-	hist->exits[KVM_EXIT_TIME_TOTAL][i]++;
-	this_cpu_inc(cpu->exits[KVM_EXIT_TIME_HANDLE][i]);
-	this_cpu_inc(cpu->exits[KVM_EXIT_TIME_TOTAL][i]);
+	row = kvm_exit_hist_base[slot];
+	i = row + kvm_exit_bucket(cycles);
+
+	if (unlikely(clock->lost)) {
+		u64 total = cycles + clock->lost;
+
+		if (unlikely(total > hist->limit[KVM_EXIT_TIME_TOTAL][slot]))
+			return false;
+		clock->lost = 0;
+		kvm_exit_hist_move(hist, i, row + kvm_exit_bucket(total));
+	}
+
+	hist->handle[i]++;
+	this_cpu_inc(kvm_exit_hist_cpu->handle[i]);
 	return true;
 }
 
@@ -143,12 +177,13 @@ static __always_inline bool kvm_exit_hist_count(struct kvm_vcpu *vcpu,
 static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
-	unsigned long slot = clock->slot;
+	unsigned long slot;
 	u64 now, cycles;
 
 	if (!static_branch_likely(&kvm_exit_stats_key))
 		return;
 
+	slot = clock->slot;
 	now = rdtsc();
 	if (unlikely(__builtin_sub_overflow(now, clock->stamp, &cycles)))
 		goto slow;
@@ -169,9 +204,10 @@ slow:
 }
 
 /*
- * Call with interrupts off, as near as possible after VM-exit and before
- * anything can change whether the vCPU is in a nested guest.  A slot out of
- * range counts as KVM_EXIT_SLOT_OTHER.
+ * Call if kvm_exit_stats_key is on, which is for the caller to look at before
+ * it finds out the slot; with interrupts off, as near as possible after VM-exit
+ * and before anything can change whether the vCPU is in a nested guest.  A slot
+ * out of range counts as KVM_EXIT_SLOT_OTHER.
  */
 static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
 						  unsigned long slot)
@@ -179,9 +215,6 @@ static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 	struct kvm_exit_counts __percpu *cpu;
 	u64 now, cycles;
-
-	if (!static_branch_likely(&kvm_exit_stats_key))
-		return;
 
 	if (unlikely(slot >= KVM_EXIT_SLOTS))
 		slot = KVM_EXIT_SLOT_OTHER;
@@ -205,12 +238,9 @@ static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
 	this_cpu_inc(cpu->slots[KVM_EXIT_EXITS][slot]);
 }
 
-/* The VM-exit just counted was a failed VM-entry. */
+/* The same VM-exit was a failed VM-entry. */
 static __always_inline void kvm_exit_stats_failed_entry(struct kvm_vcpu *vcpu)
 {
-	if (!static_branch_likely(&kvm_exit_stats_key))
-		return;
-
 	vcpu->stat.exit_counts.failed_entries++;
 	this_cpu_inc(kvm_exit_counts_cpu->failed_entries);
 }
@@ -220,15 +250,6 @@ static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
 {
 	if (static_branch_likely(&kvm_exit_stats_key))
 		vcpu->exit_clock.mark = rdtsc();
-}
-
-/*
- * KVM_RUN returns to userspace, just after vcpu_put(), which has read the TSC.
- * Two instructions are not worth a static key.
- */
-static __always_inline void kvm_exit_user_begin(struct kvm_vcpu *vcpu)
-{
-	vcpu->exit_clock.mark = vcpu->arch.last_host_tsc;
 }
 
 /* It is handled again; @column says what it did since the begin. */
@@ -246,12 +267,49 @@ static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
 		vcpu->exit_clock.preempt_mark = rdtsc();
 }
 
-/* The vCPU is on a CPU, perhaps again. */
-static __always_inline void kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
+/*
+ * The vCPU is put, by KVM_RUN when it returns to userspace, or scheduled out,
+ * which does not matter: the last one is KVM_RUN's.  vcpu_put() has just read
+ * the TSC.  Other ioctls are a part of what userspace does.
+ */
+static __always_inline void kvm_exit_put(struct kvm_vcpu *vcpu)
 {
-	if (static_branch_likely(&kvm_exit_stats_key) &&
-	    vcpu->exit_clock.preempt_mark)
-		__kvm_exit_preempt_end(vcpu);
+	if (static_branch_likely(&kvm_exit_stats_key) && vcpu->wants_to_run)
+		vcpu->exit_clock.user_mark = vcpu->arch.last_host_tsc;
+}
+
+/*
+ * The vCPU is loaded: it was scheduled out, or KVM_RUN is called again.
+ * Interrupts are on, which does not matter: see kvm_exit_clock_stop().
+ */
+static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	u64 cycles;
+
+	if (!static_branch_likely(&kvm_exit_stats_key))
+		return;
+
+	if (vcpu->scheduled_out) {
+		if (clock->preempt_mark)
+			__kvm_exit_preempt_end(vcpu);
+		return;
+	}
+
+	if (!vcpu->wants_to_run)
+		return;
+
+	if (unlikely(__builtin_sub_overflow(rdtsc(), clock->user_mark,
+					    &cycles) ||
+		     (s64)clock->stamp < 0)) {
+		__kvm_exit_user_end(vcpu);
+		return;
+	}
+
+	kvm_exit_count(vcpu, KVM_EXIT_USER, clock->slot, cycles);
+	clock->stamp += cycles;
+	if (static_branch_likely(&kvm_exit_hist_key))
+		clock->lost += cycles;
 }
 
 #else /* !CONFIG_KVM_EXIT_STATS */
@@ -310,10 +368,6 @@ static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_user_begin(struct kvm_vcpu *vcpu)
-{
-}
-
 static __always_inline void kvm_exit_phase_end(struct kvm_vcpu *vcpu,
 					       enum kvm_exit_column column)
 {
@@ -323,7 +377,11 @@ static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
+static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
+{
+}
+
+static __always_inline void kvm_exit_put(struct kvm_vcpu *vcpu)
 {
 }
 

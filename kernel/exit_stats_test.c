@@ -59,6 +59,16 @@ static void vmexit(struct kvm_vcpu *vcpu, unsigned int slot)
 	local_irq_enable();
 }
 
+/* As if vcpu_put() had been, and vcpu_load() were now. */
+static void user(struct kvm_vcpu *vcpu, unsigned int usecs)
+{
+	vcpu->wants_to_run = true;
+	vcpu->arch.last_host_tsc = rdtsc();
+	kvm_exit_put(vcpu);
+	udelay(usecs);
+	kvm_exit_load(vcpu);
+}
+
 static u64 sum(const struct kvm_exit_counts *counts, enum kvm_exit_column from,
 	       enum kvm_exit_column to)
 {
@@ -77,8 +87,11 @@ static u64 hist_sum(const struct kvm_exit_hist *hist, enum kvm_exit_time time)
 	u64 sum = 0;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hist->exits[time]); i++)
-		sum += hist->exits[time][i];
+	for (i = 0; i < ARRAY_SIZE(hist->handle); i++) {
+		sum += hist->handle[i];
+		if (time == KVM_EXIT_TIME_TOTAL)
+			sum += hist->to_total[i];
+	}
 	return sum;
 }
 
@@ -139,15 +152,14 @@ static void test_buckets(struct kunit *test)
 		{ 512, 2 },
 		{ (1ull << 30) - 1, 22 },
 		{ 1ull << 30, 23 },
-		{ 1ull << 31, 23 },
-		{ ~0ull, 23 },
+		{ S32_MAX, 23 },
 	};
 	int i;
 
 	KUNIT_EXPECT_EQ(test, KVM_EXIT_BUCKETS, 24);
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		KUNIT_EXPECT_EQ(test, kvm_exit_bucket(cases[i].cycles),
-				cases[i].bucket);
+				(unsigned long)cases[i].bucket);
 }
 
 /* The first VM-entry has no exit before it. */
@@ -179,14 +191,13 @@ static void test_phases(struct kunit *test)
 			udelay(3);
 			kvm_exit_preempt_begin(t->vcpu);
 			udelay(2);
-			kvm_exit_preempt_end(t->vcpu);
+			t->vcpu->scheduled_out = true;
+			kvm_exit_load(t->vcpu);
+			t->vcpu->scheduled_out = false;
 			kvm_exit_phase_end(t->vcpu, KVM_EXIT_WAIT);
 		}
-		if (i % 5 == 1) {
-			kvm_exit_phase_begin(t->vcpu);
-			udelay(1);
-			kvm_exit_phase_end(t->vcpu, KVM_EXIT_USER);
-		}
+		if (i % 5 == 1)
+			user(t->vcpu, 1);
 		vmentry(t->vcpu);
 	}
 
@@ -217,9 +228,9 @@ static void test_clamping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->counts->guest_cycles, 0ull);
 	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_EXITS][TEST_SLOT], 1ull);
 
-	kvm_exit_phase_begin(t->vcpu);
-	t->clock->mark += 1ull << 50;
-	kvm_exit_phase_end(t->vcpu, KVM_EXIT_USER);
+	t->vcpu->wants_to_run = true;
+	t->clock->user_mark = rdtsc() + (1ull << 50);
+	kvm_exit_load(t->vcpu);
 	KUNIT_EXPECT_EQ(test, t->counts->clamped, 2ull);
 	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_USER][TEST_SLOT], 0ull);
 
@@ -277,6 +288,65 @@ static void test_wild_slots(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sum(t->counts, 0, KVM_EXIT_EXITS), 2ull);
 }
 
+/* An exit stands where its total time puts it, and once. */
+static void test_divided(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+	u64 total, handle, lost;
+	int row, i, n;
+
+	if (!t->clock->hist) {
+		kunit_skip(test, "there are no histograms");
+		return;
+	}
+
+	vmentry(t->vcpu);
+	/* The first is the longest so far; the others are usual ones. */
+	for (n = 0; n < 20; n++) {
+		vmexit(t->vcpu, TEST_SLOT);
+		user(t->vcpu, n ? 20 : 100);
+		vmentry(t->vcpu);
+		KUNIT_EXPECT_EQ(test, t->clock->lost, 0ull);
+	}
+	KUNIT_EXPECT_EQ(test, hist_sum(t->hist, KVM_EXIT_TIME_HANDLE), 20ull);
+	KUNIT_EXPECT_EQ(test, hist_sum(t->hist, KVM_EXIT_TIME_TOTAL), 20ull);
+
+	/* Whatever the buckets are: no total is shorter than its handle time. */
+	for (total = 0, handle = 0, i = ARRAY_SIZE(t->hist->handle) - 1; i >= 0; i--) {
+		handle += t->hist->handle[i];
+		total += t->hist->handle[i] + t->hist->to_total[i];
+		KUNIT_EXPECT_LE(test, handle, total);
+		KUNIT_EXPECT_LE(test, total, 20ull);
+	}
+	lost = t->counts->slots[KVM_EXIT_USER][TEST_SLOT];
+	KUNIT_EXPECT_GT(test, lost, t->counts->slots[KVM_EXIT_HANDLE][TEST_SLOT]);
+	row = kvm_exit_hist_base[TEST_SLOT] / KVM_EXIT_BUCKETS;
+	KUNIT_EXPECT_GT(test, t->hist->max[KVM_EXIT_TIME_TOTAL][row],
+			t->hist->max[KVM_EXIT_TIME_HANDLE][row]);
+}
+
+/* A vCPU that is in userspace while it is switched off and on. */
+static void test_stopped(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, TEST_SLOT);
+	t->clock->stamp = KVM_EXIT_STAMP_SLOW;
+	t->clock->running = false;
+	user(t->vcpu, 1);
+	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_USER][TEST_SLOT], 0ull);
+	/* As kvm_exit_load() may do, if it is interrupted in its middle. */
+	t->clock->stamp += 1000;
+	t->clock->lost += 1000;
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, sum(t->counts, KVM_EXIT_HANDLE, KVM_EXIT_PREEMPTED), 0ull);
+	KUNIT_EXPECT_EQ(test, t->clock->lost, 0ull);
+	vmexit(t->vcpu, TEST_SLOT);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_GT(test, t->counts->slots[KVM_EXIT_HANDLE][TEST_SLOT], 0ull);
+}
+
 static void test_halves(struct kunit *test)
 {
 	struct exit_stats_test *t = test->priv;
@@ -298,6 +368,8 @@ static struct kunit_case exit_stats_test_cases[] = {
 	KUNIT_CASE(test_clamping),
 	KUNIT_CASE(test_nested),
 	KUNIT_CASE(test_wild_slots),
+	KUNIT_CASE(test_divided),
+	KUNIT_CASE(test_stopped),
 	KUNIT_CASE(test_halves),
 	{}
 };

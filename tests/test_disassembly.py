@@ -9,15 +9,15 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parent.parent
 MODULES = TOP / "build/modules" / os.environ["KREL"]
 SLOW_PATHS = {"__kvm_exit_stats_vmentry", "__kvm_exit_stats_vmexit", "__kvm_exit_phase_end",
-              "__kvm_exit_preempt_end", "svm_exit_nr_to_slot"}
-# Module, function, and how many of our instructions it may have inline, slow paths' calls and
-# histograms included.
+              "__kvm_exit_preempt_end", "__kvm_exit_user_end", "svm_exit_nr_to_slot"}
+# Module, function, and how many of our instructions it may have inline: slow paths' calls,
+# histograms, and in these also what only an exit to userspace takes.
 HOOKED = [
-    ("kvm-intel", "vmx_vcpu_enter_exit", 80),
-    ("kvm-amd", "svm_vcpu_enter_exit", 62),
-    ("kvm", "kvm_arch_vcpu_load", 5),
-    ("kvm", "kvm_arch_vcpu_put", 5),
-    ("kvm", "kvm_arch_vcpu_ioctl_run", 16),
+    ("kvm-intel", "vmx_vcpu_enter_exit", 104),
+    ("kvm-amd", "svm_vcpu_enter_exit", 94),
+    ("kvm", "kvm_arch_vcpu_load", 36),
+    ("kvm", "kvm_arch_vcpu_put", 7),
+    ("kvm", "vcpu_wait", 12),
 ]
 
 
@@ -62,7 +62,7 @@ class Function:
             if address in seen or address not in self.instructions:
                 continue
             seen.add(address)
-            mnemonic, operands, _ = self.instructions[address]
+            mnemonic, operands, symbol = self.instructions[address]
             after = self.order.index(address) + 1
             following = self.order[after:after + 1]
             target = re.match(r"([0-9a-f]+) <", operands)
@@ -72,7 +72,8 @@ class Function:
                 jumps = mnemonic.startswith("jmp") == on
                 todo += [self.sites[address]] if jumps else following
             elif mnemonic.startswith("jmp"):
-                todo += target
+                # Its own operand is not yet relocated, and would be what stands next.
+                todo += [] if symbol == "__x86_return_thunk" else target
             elif mnemonic.startswith("j"):
                 todo += target + following
             elif not mnemonic.startswith("ret") and mnemonic != "ud2":
@@ -97,7 +98,7 @@ def test_hooks(module, name, limit):
     assert function.calls(ours) <= SLOW_PATHS
     mnemonics = [function.instructions[a][0] for a in ours]
     assert not [m for m in mnemonics if "lock" in m or "xchg" in m and m != "xchg"]
-    assert "rdtsc" in mnemonics or name == "kvm_arch_vcpu_load"
+    assert "rdtsc" in mnemonics
     assert 0 < len(ours) <= limit, len(ours)
     print(f"{name}: {len(ours)} instructions inline")
 
@@ -115,6 +116,7 @@ def test_off_reads_no_tsc():
     ("__kvm_exit_stats_vmexit", set()),
     ("__kvm_exit_phase_end", set()),
     ("__kvm_exit_preempt_end", set()),
+    ("__kvm_exit_user_end", set()),
 ])
 def test_slow_paths_call_nobody(name, locked):
     function = Function("kvm", name)

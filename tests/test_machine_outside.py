@@ -22,7 +22,7 @@ def test_kunit(machine):
     log = machine.check("dmesg")
     assert re.search(r"ok 1 kvm-exit-stats$", log, re.M), log
     passed = re.findall(r"(not )?ok (\d+) test_\w+( # SKIP.*)?$", log, re.M)
-    assert len(passed) == 8 and not any(failed or skipped for failed, _, skipped in passed), log
+    assert len(passed) == 10 and not any(failed or skipped for failed, _, skipped in passed), log
 
 
 def test_sysfs_equals_debugfs(machine):

@@ -67,6 +67,7 @@ static inline void *kunit_kzalloc(struct kunit *test, size_t size, gfp_t gfp)
 #define KUNIT_EXPECT_EQ(test, left, right) KUNIT_COMPARE(test, left, ==, right)
 #define KUNIT_EXPECT_NE(test, left, right) KUNIT_COMPARE(test, left, !=, right)
 #define KUNIT_EXPECT_LT(test, left, right) KUNIT_COMPARE(test, left, <, right)
+#define KUNIT_EXPECT_LE(test, left, right) KUNIT_COMPARE(test, left, <=, right)
 #define KUNIT_EXPECT_GT(test, left, right) KUNIT_COMPARE(test, left, >, right)
 #define KUNIT_EXPECT_TRUE(test, condition) KUNIT_COMPARE(test, !!(condition), ==, true)
 
