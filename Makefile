@@ -13,7 +13,8 @@ help:
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
-	@echo "make bench         what accounting and the tool cost, as tables and in build/"
+	@echo "make bench         what accounting and the tool cost, and write Documentation/performance.md"
+	@echo "make verify        compare the numbers with other tools', and write Documentation/verification.md"
 	@echo "make fuzz          look for inputs that break exitstat; SECONDS=60 for each target"
 	@echo "make study         record a guest's boot and loads, and write Documentation/study.md"
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
@@ -105,6 +106,10 @@ bench: lab packages-bench
 	@KREL=$(KREL) $(PYTHON) tests/bench/cost.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/native.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/growth.py
+	@$(PYTHON) tests/bench/performance.py
+
+verify: lab
+	@PYTHONPATH=tests KREL=$(KREL) $(PYTHON) -m verify $(KREL)
 
 SECONDS ?= 60
 fuzz: packages packages-fuzz
@@ -119,5 +124,5 @@ install: tools
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

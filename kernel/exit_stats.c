@@ -129,6 +129,7 @@ static __always_inline bool kvm_exit_stats_on(void)
 static __always_inline void kvm_exit_clock_stop(struct kvm_exit_clock *clock)
 {
 	clock->stamp = KVM_EXIT_STAMP_SLOW;
+	clock->user_mark = 0;
 	clock->preempt_mark = 0;
 	clock->lost = 0;
 	clock->running = false;
@@ -373,11 +374,12 @@ static __always_inline void kvm_exit_hist_record(struct kvm_vcpu *vcpu,
 	this_cpu_inc(kvm_exit_hist_cpu->handle[i]);
 }
 
-/* VM-entry at TSC @now, in all cases that are not the usual one. */
-noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
+/* VM-entry, in all cases that are not the usual one. */
+noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 	u64 start = clock->stamp & ~KVM_EXIT_STAMP_SLOW, cycles;
+	u64 now = rdtsc();
 
 	if (!kvm_exit_stats_on()) {
 		kvm_exit_clock_stop(clock);
@@ -385,6 +387,9 @@ noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
 	}
 
 	clock->stamp = now;
+	/* The next exit is one from a nested guest. */
+	if (vcpu->arch.hflags & HF_GUEST_MASK)
+		clock->stamp |= KVM_EXIT_STAMP_SLOW;
 	if (!clock->running) {
 		clock->lost = 0;
 		clock->running = true;
@@ -417,7 +422,8 @@ noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
 
 	/* Otherwise it was switched on while the guest ran. */
 	if (clock->running) {
-		cycles = kvm_exit_cycles(vcpu, now, clock->stamp);
+		cycles = kvm_exit_cycles(vcpu, now,
+					 clock->stamp & ~KVM_EXIT_STAMP_SLOW);
 		vcpu->stat.exit_counts.guest_cycles += cycles;
 		this_cpu_add(kvm_exit_counts_cpu->guest_cycles, cycles);
 	}
@@ -458,35 +464,62 @@ static void kvm_exit_phase_charge(struct kvm_vcpu *vcpu,
 	kvm_exit_count(vcpu, column, clock->slot, cycles);
 	clock->mark += cycles;
 	clock->stamp += cycles;
+	if (clock->user_mark)
+		clock->user_mark += cycles;
 	/* The handle phase alone is not the total any more. */
 	if (column != KVM_EXIT_WAIT && static_branch_likely(&kvm_exit_hist_key))
 		clock->lost += cycles;
 }
 
-static void kvm_exit_phase_end_since(struct kvm_vcpu *vcpu,
-				     enum kvm_exit_column column,
-				     const u64 *since)
+/* TSC at the begin of the user phase. */
+static u64 kvm_exit_user_since(struct kvm_vcpu *vcpu)
 {
+	return vcpu->exit_clock.user_mark ?: vcpu->arch.last_host_tsc;
+}
+
+/*
+ * A wait or user phase ends.  The stamp was moved ahead already by @moved
+ * cycles.
+ */
+void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column,
+			  u64 moved)
+{
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 	unsigned long flags;
 
 	local_irq_save(flags);
-	if (static_branch_likely(&kvm_exit_stats_key))
-		kvm_exit_phase_charge(vcpu, column, *since);
-	local_irq_restore(flags);
-}
+	if (!static_branch_likely(&kvm_exit_stats_key) || !clock->running)
+		goto out;
 
-void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column)
-{
-	kvm_exit_phase_end_since(vcpu, column, &vcpu->exit_clock.mark);
+	clock->stamp -= moved;
+	if (column == KVM_EXIT_USER) {
+		kvm_exit_phase_charge(vcpu, column, kvm_exit_user_since(vcpu));
+		clock->user_mark = 0;
+	} else {
+		kvm_exit_phase_charge(vcpu, column, clock->mark);
+	}
+out:
+	local_irq_restore(flags);
 }
 EXPORT_SYMBOL_GPL(__kvm_exit_phase_end);
 
-void __kvm_exit_user_end(struct kvm_vcpu *vcpu)
+/*
+ * Another ioctl than KVM_RUN loads the vCPU, which belongs to what userspace
+ * does, and will put it and so overwrite the begin of the user phase.
+ */
+void __kvm_exit_ioctl(struct kvm_vcpu *vcpu)
 {
-	kvm_exit_phase_end_since(vcpu, KVM_EXIT_USER,
-				 &vcpu->exit_clock.user_mark);
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (static_branch_likely(&kvm_exit_stats_key) && clock->running) {
+		clock->user_mark = kvm_exit_user_since(vcpu);
+		clock->stamp |= KVM_EXIT_STAMP_SLOW;
+	}
+	local_irq_restore(flags);
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_user_end);
+EXPORT_SYMBOL_GPL(__kvm_exit_ioctl);
 
 void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
 {

@@ -101,11 +101,12 @@ void kvm_exit_stats_exit(void);
 int kvm_exit_stats_vcpu_create(struct kvm_vcpu *vcpu);
 void kvm_exit_stats_vcpu_destroy(struct kvm_vcpu *vcpu);
 
-void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now);
+void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu);
 void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot, u64 now);
-void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column);
+void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column,
+			  u64 moved);
 void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu);
-void __kvm_exit_user_end(struct kvm_vcpu *vcpu);
+void __kvm_exit_ioctl(struct kvm_vcpu *vcpu);
 
 bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 			  u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
@@ -199,7 +200,7 @@ static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 slow:
 	/* It is noinstr, which objtool cannot see in another module. */
 	instrumentation_begin();
-	__kvm_exit_stats_vmentry(vcpu, now);
+	__kvm_exit_stats_vmentry(vcpu);
 	instrumentation_end();
 }
 
@@ -220,8 +221,7 @@ static __always_inline void kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu,
 		slot = KVM_EXIT_SLOT_OTHER;
 
 	now = rdtsc();
-	if (unlikely(__builtin_sub_overflow(now, clock->stamp, &cycles) ||
-		     (vcpu->arch.hflags & HF_GUEST_MASK))) {
+	if (unlikely(__builtin_sub_overflow(now, clock->stamp, &cycles))) {
 		instrumentation_begin();
 		__kvm_exit_stats_vmexit(vcpu, slot, now);
 		instrumentation_end();
@@ -246,18 +246,16 @@ static __always_inline void kvm_exit_stats_failed_entry(struct kvm_vcpu *vcpu)
 }
 
 /* The vCPU blocks. */
-static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
+static __always_inline void kvm_exit_wait_begin(struct kvm_vcpu *vcpu)
 {
 	if (static_branch_likely(&kvm_exit_stats_key))
 		vcpu->exit_clock.mark = rdtsc();
 }
 
-/* It is handled again; @column says what it did since the begin. */
-static __always_inline void kvm_exit_phase_end(struct kvm_vcpu *vcpu,
-					       enum kvm_exit_column column)
+static __always_inline void kvm_exit_wait_end(struct kvm_vcpu *vcpu)
 {
 	if (static_branch_likely(&kvm_exit_stats_key))
-		__kvm_exit_phase_end(vcpu, column);
+		__kvm_exit_phase_end(vcpu, KVM_EXIT_WAIT, 0);
 }
 
 /* The vCPU is scheduled out while it could run.  Nests in the other phases. */
@@ -267,20 +265,18 @@ static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
 		vcpu->exit_clock.preempt_mark = rdtsc();
 }
 
-/*
- * The vCPU is put, by KVM_RUN when it returns to userspace, or scheduled out,
- * which does not matter: the last one is KVM_RUN's.  vcpu_put() has just read
- * the TSC.  Other ioctls are a part of what userspace does.
- */
-static __always_inline void kvm_exit_put(struct kvm_vcpu *vcpu)
+/* The vCPU is scheduled in. */
+static __always_inline void kvm_exit_sched_in(struct kvm_vcpu *vcpu)
 {
-	if (static_branch_likely(&kvm_exit_stats_key) && vcpu->wants_to_run)
-		vcpu->exit_clock.user_mark = vcpu->arch.last_host_tsc;
+	if (static_branch_likely(&kvm_exit_stats_key) &&
+	    vcpu->exit_clock.preempt_mark)
+		__kvm_exit_preempt_end(vcpu);
 }
 
 /*
- * The vCPU is loaded: it was scheduled out, or KVM_RUN is called again.
- * Interrupts are on, which does not matter: see kvm_exit_clock_stop().
+ * An ioctl loads the vCPU.  If it is KVM_RUN, then the user phase ends, which
+ * began when the vCPU was put.  Interrupts are on, which does not matter: see
+ * kvm_exit_clock_stop().
  */
 static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
 {
@@ -290,26 +286,35 @@ static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
 	if (!static_branch_likely(&kvm_exit_stats_key))
 		return;
 
-	if (vcpu->scheduled_out) {
-		if (clock->preempt_mark)
-			__kvm_exit_preempt_end(vcpu);
+	if (unlikely(!vcpu->wants_to_run)) {
+		__kvm_exit_ioctl(vcpu);
 		return;
 	}
 
-	if (!vcpu->wants_to_run)
+	if (unlikely(__builtin_sub_overflow(rdtsc(), vcpu->arch.last_host_tsc,
+					    &cycles))) {
+		__kvm_exit_phase_end(vcpu, KVM_EXIT_USER, 0);
 		return;
+	}
 
-	if (unlikely(__builtin_sub_overflow(rdtsc(), clock->user_mark,
-					    &cycles) ||
-		     (s64)clock->stamp < 0)) {
-		__kvm_exit_user_end(vcpu);
+	clock->stamp += cycles;
+	if (unlikely((s64)clock->stamp < 0)) {
+		__kvm_exit_phase_end(vcpu, KVM_EXIT_USER, cycles);
 		return;
 	}
 
 	kvm_exit_count(vcpu, KVM_EXIT_USER, clock->slot, cycles);
-	clock->stamp += cycles;
 	if (static_branch_likely(&kvm_exit_hist_key))
 		clock->lost += cycles;
+}
+
+/*
+ * The vCPU enters a nested guest, once the pending exit has ended.  Interrupts
+ * may be on, as in kvm_exit_load().
+ */
+static __always_inline void kvm_exit_enter_guest_mode(struct kvm_vcpu *vcpu)
+{
+	vcpu->exit_clock.stamp |= KVM_EXIT_STAMP_SLOW;
 }
 
 #else /* !CONFIG_KVM_EXIT_STATS */
@@ -364,12 +369,11 @@ static __always_inline void kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_phase_begin(struct kvm_vcpu *vcpu)
+static __always_inline void kvm_exit_wait_begin(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_phase_end(struct kvm_vcpu *vcpu,
-					       enum kvm_exit_column column)
+static __always_inline void kvm_exit_wait_end(struct kvm_vcpu *vcpu)
 {
 }
 
@@ -377,11 +381,15 @@ static __always_inline void kvm_exit_preempt_begin(struct kvm_vcpu *vcpu)
 {
 }
 
+static __always_inline void kvm_exit_sched_in(struct kvm_vcpu *vcpu)
+{
+}
+
 static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
 {
 }
 
-static __always_inline void kvm_exit_put(struct kvm_vcpu *vcpu)
+static __always_inline void kvm_exit_enter_guest_mode(struct kvm_vcpu *vcpu)
 {
 }
 

@@ -64,7 +64,6 @@ static void user(struct kvm_vcpu *vcpu, unsigned int usecs)
 {
 	vcpu->wants_to_run = true;
 	vcpu->arch.last_host_tsc = rdtsc();
-	kvm_exit_put(vcpu);
 	udelay(usecs);
 	kvm_exit_load(vcpu);
 }
@@ -187,14 +186,12 @@ static void test_phases(struct kunit *test)
 	for (i = 0; i < 100; i++) {
 		vmexit(t->vcpu, i % 3);
 		if (i % 2) {
-			kvm_exit_phase_begin(t->vcpu);
+			kvm_exit_wait_begin(t->vcpu);
 			udelay(3);
 			kvm_exit_preempt_begin(t->vcpu);
 			udelay(2);
-			t->vcpu->scheduled_out = true;
-			kvm_exit_load(t->vcpu);
-			t->vcpu->scheduled_out = false;
-			kvm_exit_phase_end(t->vcpu, KVM_EXIT_WAIT);
+			kvm_exit_sched_in(t->vcpu);
+			kvm_exit_wait_end(t->vcpu);
 		}
 		if (i % 5 == 1)
 			user(t->vcpu, 1);
@@ -229,7 +226,7 @@ static void test_clamping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_EXITS][TEST_SLOT], 1ull);
 
 	t->vcpu->wants_to_run = true;
-	t->clock->user_mark = rdtsc() + (1ull << 50);
+	t->vcpu->arch.last_host_tsc = rdtsc() + (1ull << 50);
 	kvm_exit_load(t->vcpu);
 	KUNIT_EXPECT_EQ(test, t->counts->clamped, 2ull);
 	KUNIT_EXPECT_EQ(test, t->counts->slots[KVM_EXIT_USER][TEST_SLOT], 0ull);
@@ -257,20 +254,80 @@ static void test_nested(struct kunit *test)
 	u64 handle;
 
 	vmentry(t->vcpu);
-	t->vcpu->arch.hflags |= HF_GUEST_MASK;
 	vmexit(t->vcpu, TEST_SLOT);
-	/* The handler may leave the nested guest. */
-	t->vcpu->arch.hflags &= ~HF_GUEST_MASK;
+	enter_guest_mode(t->vcpu);
 	vmentry(t->vcpu);
+	/* That was an exit of the guest's own. */
 	handle = slots[KVM_EXIT_HANDLE][TEST_SLOT];
 	KUNIT_EXPECT_GT(test, handle, 0ull);
-	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], handle);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], 0ull);
 
 	vmexit(t->vcpu, TEST_SLOT);
 	vmentry(t->vcpu);
-	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_EXITS][TEST_SLOT], 2ull);
-	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_EXITS][TEST_SLOT], 1ull);
-	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], handle);
+	vmexit(t->vcpu, TEST_SLOT);
+	/* The handler may leave the nested guest. */
+	leave_guest_mode(t->vcpu);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_EXITS][TEST_SLOT], 2ull);
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT], 0ull);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_HANDLE][TEST_SLOT] + handle,
+			slots[KVM_EXIT_HANDLE][TEST_SLOT]);
+
+	vmexit(t->vcpu, TEST_SLOT);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_EXITS][TEST_SLOT], 4ull);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_EXITS][TEST_SLOT], 2ull);
+
+	/* Switched on in a nested guest. */
+	t->clock->stamp = KVM_EXIT_STAMP_SLOW;
+	t->clock->running = false;
+	enter_guest_mode(t->vcpu);
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, TEST_SLOT);
+	KUNIT_EXPECT_EQ(test, slots[KVM_EXIT_L2_EXITS][TEST_SLOT], 3ull);
+}
+
+/* Other ioctls than KVM_RUN load and put the vCPU, in the midst of a user phase. */
+static void test_ioctl(struct kunit *test)
+{
+	struct exit_stats_test *t = test->priv;
+	u64 (*slots)[KVM_EXIT_SLOTS] = t->counts->slots;
+	u64 begin, cycles;
+
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, TEST_SLOT);
+	begin = rdtsc();
+	t->vcpu->arch.last_host_tsc = begin;
+	udelay(10);
+	t->vcpu->wants_to_run = false;
+	kvm_exit_load(t->vcpu);
+	udelay(10);
+	kvm_exit_preempt_begin(t->vcpu);
+	udelay(10);
+	kvm_exit_sched_in(t->vcpu);
+	t->vcpu->arch.last_host_tsc = rdtsc();
+	kvm_exit_load(t->vcpu);
+	udelay(10);
+	t->vcpu->arch.last_host_tsc = rdtsc();
+	udelay(10);
+	t->vcpu->wants_to_run = true;
+	kvm_exit_load(t->vcpu);
+	cycles = rdtsc() - begin;
+	vmentry(t->vcpu);
+
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_PREEMPTED][TEST_SLOT], 0ull);
+	cycles -= slots[KVM_EXIT_PREEMPTED][TEST_SLOT];
+	KUNIT_EXPECT_LE(test, slots[KVM_EXIT_USER][TEST_SLOT], cycles);
+	/* But for what is on the way to kvm_exit_load()'s reading of the TSC. */
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_USER][TEST_SLOT], cycles / 2);
+	KUNIT_EXPECT_EQ(test, t->counts->clamped, 0ull);
+
+	/* And the next user phase is a usual one. */
+	vmexit(t->vcpu, TEST_SLOT);
+	cycles = slots[KVM_EXIT_USER][TEST_SLOT];
+	user(t->vcpu, 1);
+	KUNIT_EXPECT_GT(test, slots[KVM_EXIT_USER][TEST_SLOT], cycles);
+	KUNIT_EXPECT_EQ(test, t->clock->user_mark, 0ull);
 }
 
 /* Whatever a vendor module hands over, no other memory is written. */
@@ -367,6 +424,7 @@ static struct kunit_case exit_stats_test_cases[] = {
 	KUNIT_CASE(test_phases),
 	KUNIT_CASE(test_clamping),
 	KUNIT_CASE(test_nested),
+	KUNIT_CASE(test_ioctl),
 	KUNIT_CASE(test_wild_slots),
 	KUNIT_CASE(test_divided),
 	KUNIT_CASE(test_stopped),

@@ -9,14 +9,14 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parent.parent
 MODULES = TOP / "build/modules" / os.environ["KREL"]
 SLOW_PATHS = {"__kvm_exit_stats_vmentry", "__kvm_exit_stats_vmexit", "__kvm_exit_phase_end",
-              "__kvm_exit_preempt_end", "__kvm_exit_user_end", "svm_exit_nr_to_slot"}
+              "__kvm_exit_preempt_end", "__kvm_exit_ioctl", "svm_exit_nr_to_slot"}
 # Module, function, and how many of our instructions it may have inline: slow paths' calls,
 # histograms, and in these also what only an exit to userspace takes.
 HOOKED = [
-    ("kvm-intel", "vmx_vcpu_enter_exit", 104),
-    ("kvm-amd", "svm_vcpu_enter_exit", 94),
-    ("kvm", "kvm_arch_vcpu_load", 36),
-    ("kvm", "kvm_arch_vcpu_put", 7),
+    ("kvm-intel", "vmx_vcpu_enter_exit", 100),
+    ("kvm-amd", "svm_vcpu_enter_exit", 92),
+    ("kvm", "kvm_arch_vcpu_load", 34),
+    ("kvm", "kvm_arch_vcpu_put", 5),
     ("kvm", "vcpu_wait", 12),
 ]
 
@@ -116,7 +116,7 @@ def test_off_reads_no_tsc():
     ("__kvm_exit_stats_vmexit", set()),
     ("__kvm_exit_phase_end", set()),
     ("__kvm_exit_preempt_end", set()),
-    ("__kvm_exit_user_end", set()),
+    ("__kvm_exit_ioctl", set()),
 ])
 def test_slow_paths_call_nobody(name, locked):
     function = Function("kvm", name)

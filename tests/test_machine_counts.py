@@ -90,7 +90,9 @@ def test_waiting_is_not_handling(machine):
     hlt = reasons(machine).HLT
     assert by_reason(machine, done["delta"])[hlt] == 100
     assert done["tsc"] > 100 * 20_000_000
-    assert by_reason(machine, done["delta"], "handle_cycles")[hlt] < done["tsc"] / 50
+    # On SVM a cycle is time, also that of whatever else runs beside the emulator.
+    most = done["tsc"] / (50 if machine.isa == "vmx" else 10)
+    assert by_reason(machine, done["delta"], "handle_cycles")[hlt] < most
     assert by_reason(machine, done["delta"], "wait_cycles")[hlt] > done["tsc"] * 0.8
 
 
