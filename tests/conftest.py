@@ -50,7 +50,7 @@ def logged(machine, request):
     if machine.alive():
         # A test that failed may have left some, and they keep KVM's modules loaded.
         machine.run("busybox killall -q -KILL qemu-system-x86_64 minivmm; "
-                    "rmmod exit_stats_preset 2>/dev/null; true")
+                    "rmmod kvm_exit_stats_test 2>/dev/null; true")
     target = LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

@@ -1,13 +1,16 @@
 """The series against Debian's kernel source: it applies, and checkpatch is content."""
+import os
 import pathlib
 import shutil
 import subprocess
 
 import pytest
+from lab import images
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-SOURCE = TOP / "build/linux-6.12"
-PATCHES = sorted((TOP / "build/series/6.12").glob("*.patch"))
+KERNEL = images.version(os.environ["KREL"])
+SOURCE = TOP / "build" / f"linux-{KERNEL}"
+PATCHES = sorted((TOP / "build/series" / KERNEL).glob("*.patch"))
 
 
 def git(*args, cwd):
