@@ -18,7 +18,8 @@ from lab.machine import Machine
 
 # As the Makefile does, for tests that are run by hand.
 KREL = os.environ.get("KREL") or subprocess.run(
-    [images.TOP / "kernel/default-release", "6.12"], check=True, capture_output=True, text=True).stdout.strip()
+    [images.TOP / "kernel/default-release", "6.12"], check=True, capture_output=True,
+    text=True).stdout.strip()
 os.environ["KREL"] = KREL
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"

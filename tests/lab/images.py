@@ -178,7 +178,8 @@ def root(krel):
     # With no archives at hand, or apt would leave out what it has.
     plan = apt("--print-uris", "install", *packages("image"), archives="empty")
     uris = [line.split() for line in plan.splitlines() if line.startswith("'")]
-    stamp = "\n".join(sorted(u[1] for u in uris) + [krel, digest(HERE / "images.py", kernel_dir(krel) / "boot")])
+    stamp = "\n".join(sorted(u[1] for u in uris) +
+                      [krel, digest(HERE / "images.py", kernel_dir(krel) / "boot")])
     target = images_dir(krel) / "root.img"
     if up_to_date(target, stamp):
         return
