@@ -118,7 +118,7 @@ check: lab
 KERNEL_TESTS := tests/test_series.py tests/test_modules.py tests/test_disassembly.py tests/test_machine_*.py
 check-all: check
 	@for kernel in $(filter-out $(KERNEL),$(KERNELS)); do \
-		$(MAKE) --no-print-directory check-kernel KERNEL=$$kernel KREL= || exit; \
+		env -u KREL MAKEFLAGS= $(MAKE) -s check-kernel KERNEL=$$kernel EMU=$(EMU) || exit; \
 	done
 
 check-kernel: lab
