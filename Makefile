@@ -1,9 +1,15 @@
 # exitstat: exit accounting for Linux KVM
 
 B := $(CURDIR)/build
-KVERSION := 6.12
+KERNELS := $(notdir $(patsubst %/,%,$(wildcard kernel/[0-9]*/)))
+ifdef KREL
+KERNEL ?= $(shell expr $(KREL) : '\([0-9]*\.[0-9]*\)')
+endif
+KERNEL ?= 6.12
 # Asked when it is needed: on a fresh machine apt knows nothing yet.
-KREL ?= $(or $(shell kernel/default-release),$(error no kernel to build for; name one with KREL=))
+KREL ?= $(or $(shell kernel/default-release $(KERNEL)),$(error no kernel to build for; name one with KREL=))
+# Set if Debian's kernel of that version is not used, and one is built of its source.
+OWN_KERNEL := $(wildcard kernel/$(KERNEL)/suite)
 EMU ?= bochs
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
@@ -11,6 +17,7 @@ PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
 help:
 	@echo "make demo          boot a machine with VMX, a guest in it, and look at the guest's exits"
 	@echo "make check         run all tests, on emulated machines too"
+	@echo "make check-all     the machine's tests on all kernels, too: $(KERNELS)"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
 	@echo "make bench         what accounting and the tool cost, and write Documentation/performance.md"
@@ -19,24 +26,25 @@ help:
 	@echo "make study         record a guest's boot and loads, and write Documentation/study.md"
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
 	@echo "make modules       build kvm.ko, kvm-intel.ko and kvm-amd.ko, to build/modules/\$$KREL/"
-	@echo "make series        write the complete patch series, to build/series/$(KVERSION)/"
+	@echo "make series        write the complete patch series, to build/series/$(KERNEL)/"
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
 	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
 	@echo "make clean         remove build/"
 	@echo
-	@echo "KREL=RELEASE  a Debian 6.12 kernel; by default the newest for clouds"
+	@echo "KERNEL=6.12   the version of Linux: $(KERNELS)"
+	@echo "KREL=RELEASE  a Debian kernel of that version; by default the newest for clouds"
 	@echo "EMU=bochs     emulator of the machine: bochs (VMX), qemu (SVM, slow CPU emulation)"
 	@echo "              or kvm (what this machine offers; needs nested virtualization)"
 	@echo
 	@echo "What is missing on this machine is installed from Debian, and named first."
 
 packages: SECTION := host
-packages-debug: SECTION := debug
+packages-kernel: SECTION := kernel
 packages-fuzz: SECTION := fuzz
 packages-study: SECTION := study
 packages-bench: SECTION := bench
-packages packages-debug packages-fuzz packages-study packages-bench:
+packages packages-kernel packages-fuzz packages-study packages-bench:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -52,31 +60,37 @@ packages packages-debug packages-fuzz packages-study packages-bench:
 $(B):
 	@mkdir -p $@
 
-packages packages-debug packages-fuzz packages-study packages-bench: | $(B)
+packages packages-kernel packages-fuzz packages-study packages-bench: | $(B)
 
 series: packages
-	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
+	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
 
 apply: series
-	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KVERSION) with KERNEL_SRC=/path" >&2; exit 1; }
-	git -C "$(KERNEL_SRC)" am $(B)/series/$(KVERSION)/*.patch
+	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KERNEL) with KERNEL_SRC=/path" >&2; exit 1; }
+	git -C "$(KERNEL_SRC)" am $(B)/series/$(KERNEL)/*.patch
 
 source: packages
-	@kernel/fetch-source $(KREL) $(B)/linux-$(KVERSION)
+	@kernel/fetch-source $(KERNEL) $(KREL) $(B)/linux-$(KERNEL)
 
-modules: series source
-	@kernel/build-modules $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/modules
+# What modules are built for, if it is no kernel of Debian's.
+own-kernel: source $(if $(OWN_KERNEL),packages-kernel)
+	$(if $(OWN_KERNEL),@kernel/build-kernel $(KREL) $(B)/linux-$(KERNEL) $(B)/kernel/$(KREL) kernel/host.config)
 
-check-series: series source
-	@kernel/build-modules --each-patch $(KREL) $(B)/linux-$(KVERSION) $(B)/series/$(KVERSION) $(B)/check-series
+BUILD_MODULES = $(if $(OWN_KERNEL),--kernel $(B)/kernel/$(KREL)) $(KREL) $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL)
+
+modules: series own-kernel
+	@kernel/build-modules $(BUILD_MODULES) $(B)/modules
+
+check-series: series own-kernel
+	@kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series
 
 tools: packages
 	@$(MAKE) -s -C tools/exitstat O=$(B)
 
 test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
-	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules
-	@tests/selftests-build $(B)/linux-$(KVERSION) $(B)/selftests
+	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules/$(KREL)
+	@tests/selftests-build $(B)/linux-$(KERNEL) $(B)/selftests/$(KERNEL)
 
 lab: modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)
@@ -87,12 +101,12 @@ demo: | $(B)
 run-demo: lab
 	@$(PYTHON) tests/demo.py $(EMU) $(KREL)
 
-debug-kernels: series packages-debug
+debug-kernels: series packages-kernel
 	@mkdir -p $(B)/debug
-	@kernel/fetch-source --whole $(KREL) $(B)/debug/linux-$(KVERSION).orig
-	@tests/debug/prepare-tree $(B)/debug/linux-$(KVERSION).orig $(B)/series/$(KVERSION) $(B)/debug/linux-$(KVERSION)
-	@tests/debug/build-kernel kasan $(B)/debug/linux-$(KVERSION) $(B)/debug/kasan
-	@tests/debug/build-kernel kcsan $(B)/debug/linux-$(KVERSION) $(B)/debug/kcsan
+	@kernel/fetch-source --whole $(KERNEL) $(KREL) $(B)/debug/linux-$(KERNEL).orig
+	@tests/debug/prepare-tree $(B)/debug/linux-$(KERNEL).orig $(B)/series/$(KERNEL) $(B)/debug/linux-$(KERNEL)
+	@tests/debug/build-kernel kasan $(B)/debug/linux-$(KERNEL) $(B)/debug/kasan
+	@tests/debug/build-kernel kcsan $(B)/debug/linux-$(KERNEL) $(B)/debug/kcsan
 
 check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
@@ -100,6 +114,16 @@ check-debug: debug-kernels
 
 check: lab
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
+
+# All tests on the default kernel; those of the series, the modules and the machine on the others.
+KERNEL_TESTS := tests/test_series.py tests/test_modules.py tests/test_disassembly.py tests/test_machine_*.py
+check-all: check
+	@for kernel in $(filter-out $(KERNEL),$(KERNELS)); do \
+		env -u KREL MAKEFLAGS= $(MAKE) -s check-kernel KERNEL=$$kernel EMU=$(EMU) || exit; \
+	done
+
+check-kernel: lab
+	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider $(KERNEL_TESTS)
 
 bench: lab packages-bench
 	@$(PYTHON) tests/bench/exitstat.py
@@ -124,5 +148,5 @@ install: tools
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help own-kernel check-all check-kernel packages packages-kernel packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

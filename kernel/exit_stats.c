@@ -88,20 +88,20 @@ static const char * const kvm_exit_times[KVM_EXIT_TIMES] = {
 };
 
 DEFINE_STATIC_KEY_TRUE(kvm_exit_stats_key);
-EXPORT_SYMBOL_GPL(kvm_exit_stats_key);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_stats_key);
 
 DEFINE_STATIC_KEY_TRUE(kvm_exit_hist_key);
-EXPORT_SYMBOL_GPL(kvm_exit_hist_key);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_hist_key);
 
 struct kvm_exit_counts __percpu *kvm_exit_counts_cpu __read_mostly;
-EXPORT_SYMBOL_GPL(kvm_exit_counts_cpu);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_counts_cpu);
 
 struct kvm_exit_hist __percpu *kvm_exit_hist_cpu __read_mostly;
-EXPORT_SYMBOL_GPL(kvm_exit_hist_cpu);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_hist_cpu);
 
 /* Where in kvm_exit_hist.handle[] the row of a slot begins. */
 u16 kvm_exit_hist_base[KVM_EXIT_SLOTS] __read_mostly;
-EXPORT_SYMBOL_GPL(kvm_exit_hist_base);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_hist_base);
 
 /* Rows given away.  The first is for KVM_EXIT_SLOT_OTHER. */
 static unsigned int kvm_exit_hist_rows = 1;
@@ -113,7 +113,7 @@ const struct kvm_exit_isa *kvm_exit_isa(void)
 {
 	return kvm_exit_vendor_isa;
 }
-EXPORT_SYMBOL_GPL(kvm_exit_isa);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_isa);
 
 static bool kvm_exit_stats_running __read_mostly = true;
 
@@ -406,7 +406,7 @@ noinstr void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 	clock->lost = 0;
 	clock->l2 = false;
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_stats_vmentry);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(__kvm_exit_stats_vmentry);
 
 /* VM-exit at TSC @now, in all cases that are not the usual one. */
 noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
@@ -440,7 +440,7 @@ noinstr void __kvm_exit_stats_vmexit(struct kvm_vcpu *vcpu, unsigned int slot,
 		clock->stamp |= KVM_EXIT_STAMP_SLOW;
 	}
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_stats_vmexit);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(__kvm_exit_stats_vmexit);
 
 /*
  * Charge the time since @since to @column, and move all stamps ahead by as
@@ -501,7 +501,7 @@ void __kvm_exit_phase_end(struct kvm_vcpu *vcpu, enum kvm_exit_column column,
 out:
 	local_irq_restore(flags);
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_phase_end);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(__kvm_exit_phase_end);
 
 /*
  * Another ioctl than KVM_RUN loads the vCPU, which belongs to what userspace
@@ -519,7 +519,7 @@ void __kvm_exit_ioctl(struct kvm_vcpu *vcpu)
 	}
 	local_irq_restore(flags);
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_ioctl);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(__kvm_exit_ioctl);
 
 void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
 {
@@ -534,7 +534,7 @@ void __kvm_exit_preempt_end(struct kvm_vcpu *vcpu)
 	}
 	local_irq_restore(flags);
 }
-EXPORT_SYMBOL_GPL(__kvm_exit_preempt_end);
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(__kvm_exit_preempt_end);
 
 static void kvm_exit_counts_add(struct kvm_exit_counts *sum,
 				const struct kvm_exit_counts *counts)
@@ -711,8 +711,8 @@ static bool kvm_exit_label(struct kvm_exit_label *label, unsigned int slot)
 	u32 nr;
 
 	if (slot == KVM_EXIT_SLOT_OTHER) {
-		strscpy(label->number, "-");
-		strscpy(label->name, "OTHER");
+		strscpy(label->number, "-", sizeof(label->number));
+		strscpy(label->name, "OTHER", sizeof(label->name));
 		return true;
 	}
 
@@ -724,7 +724,7 @@ static bool kvm_exit_label(struct kvm_exit_label *label, unsigned int slot)
 	for (i = 0; i < isa->nr_names; i++) {
 		if ((u32)isa->names[i].mask != nr)
 			continue;
-		strscpy(label->name, isa->names[i].name);
+		strscpy(label->name, isa->names[i].name, sizeof(label->name));
 		/* A reader takes a blank for the end of a column. */
 		strreplace(label->name, ' ', '_');
 		break;
@@ -832,7 +832,7 @@ static void kvm_exit_latency_rows(struct seq_file *m,
 			continue;
 
 		if (bucket == KVM_EXIT_BUCKETS - 1)
-			strscpy(below, "-");
+			strscpy(below, "-", sizeof(below));
 		else
 			snprintf(below, sizeof(below), "%llu", end);
 		seq_printf(m, "%6s %-26s %-6s %16lld %16llu %11llu %12s\n",
@@ -845,12 +845,12 @@ static void kvm_exit_latency_rows(struct seq_file *m,
 static int kvm_exit_latency_show(struct seq_file *m, const char *scope,
 				 struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
-	struct kvm_exit_hist *sum __free(kvfree) =
-		kvzalloc(sizeof(*sum), GFP_KERNEL);
+	struct kvm_exit_hist *sum;
 	unsigned int slot;
 	unsigned long i;
 	int cpu, time;
 
+	sum = kvzalloc(sizeof(*sum), GFP_KERNEL);
 	if (!sum)
 		return -ENOMEM;
 
@@ -876,6 +876,8 @@ static int kvm_exit_latency_show(struct seq_file *m, const char *scope,
 		for (time = 0; time < KVM_EXIT_TIMES; time++)
 			kvm_exit_latency_rows(m, sum, slot, time);
 	}
+
+	kvfree(sum);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 #include <linux/percpu.h>
 #include <linux/tracepoint-defs.h>
 
-#include <asm/msr.h>
+#include <asm/tsc.h>
 
 /*
  * What a vendor module tells about its exit reasons.  An exit number is what

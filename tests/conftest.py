@@ -18,7 +18,8 @@ from lab.machine import Machine
 
 # As the Makefile does, for tests that are run by hand.
 KREL = os.environ.get("KREL") or subprocess.run(
-    [images.TOP / "kernel/default-release"], check=True, capture_output=True, text=True).stdout.strip()
+    [images.TOP / "kernel/default-release", "6.12"], check=True, capture_output=True,
+    text=True).stdout.strip()
 os.environ["KREL"] = KREL
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"
@@ -50,7 +51,7 @@ def logged(machine, request):
     if machine.alive():
         # A test that failed may have left some, and they keep KVM's modules loaded.
         machine.run("busybox killall -q -KILL qemu-system-x86_64 minivmm; "
-                    "rmmod exit_stats_preset 2>/dev/null; true")
+                    "rmmod kvm_exit_stats_test 2>/dev/null; true")
     target = LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

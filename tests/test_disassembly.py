@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+from lab import images
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 MODULES = TOP / "build/modules" / os.environ["KREL"]
@@ -19,6 +20,10 @@ HOOKED = [
     ("kvm", "kvm_arch_vcpu_put", 5),
     ("kvm", "vcpu_wait", 12),
 ]
+
+
+# What another kernel's hooks have to find out that 6.12 knows.
+MORE = {"6.1": {"kvm_arch_vcpu_put": 2}}.get(images.version(os.environ["KREL"]), {})
 
 
 def tool(*arguments):
@@ -99,7 +104,7 @@ def test_hooks(module, name, limit):
     mnemonics = [function.instructions[a][0] for a in ours]
     assert not [m for m in mnemonics if "lock" in m or "xchg" in m and m != "xchg"]
     assert "rdtsc" in mnemonics
-    assert 0 < len(ours) <= limit, len(ours)
+    assert 0 < len(ours) <= limit + MORE.get(name, 0), len(ours)
     print(f"{name}: {len(ours)} instructions inline")
 
 

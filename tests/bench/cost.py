@@ -118,7 +118,7 @@ def build_payload(krel, modules, run_dir):
 
 
 def build(krel, modules, run_dir):
-    images.LAB.mkdir(parents=True, exist_ok=True)
+    images.images_dir(krel).mkdir(parents=True, exist_ok=True)
     with open(images.LAB / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         images.root(krel)
@@ -302,7 +302,7 @@ def subset(text, known, what):
 
 
 def default_release():
-    return os.environ.get("KREL") or images.run(TOP / "kernel/default-release").strip()
+    return os.environ.get("KREL") or images.run(TOP / "kernel/default-release", "6.12").strip()
 
 
 def version_of_bochs():

@@ -1,4 +1,4 @@
-"""Builds what a machine boots from, below build/lab.
+"""Builds what a machine boots from, in build/lab/KERNEL_RELEASE.
 
     root.img     Debian packages of packages.txt's section "image", unpacked, and the kernel's
                  modules; rebuilt only when Debian's packages change
@@ -132,12 +132,23 @@ def cpio(tree, target):
                        input="\n".join(names).encode(), check=True)
 
 
+def version(krel):
+    """6.12 of 6.12.117+deb12-cloud-amd64."""
+    return ".".join(krel.split(".")[:2])
+
+
+def images_dir(krel):
+    return LAB / krel
+
+
 def kernel_dir(krel):
-    return LAB / "kernel" / krel
+    """Where the kernel's boot/vmlinuz-* and lib/modules are."""
+    own = BUILD / "kernel" / krel / "root"
+    return own if own.exists() else LAB / "kernel" / krel
 
 
 def kernel(krel):
-    """Unpack Debian's kernel image package: boot/vmlinuz-* and lib/modules."""
+    """Unpack Debian's kernel image package, if no kernel was built instead."""
     target = kernel_dir(krel)
     if target.exists():
         return
@@ -167,8 +178,9 @@ def root(krel):
     # With no archives at hand, or apt would leave out what it has.
     plan = apt("--print-uris", "install", *packages("image"), archives="empty")
     uris = [line.split() for line in plan.splitlines() if line.startswith("'")]
-    stamp = "\n".join(sorted(u[1] for u in uris) + [krel, digest(HERE / "images.py")])
-    target = LAB / "root.img"
+    stamp = "\n".join(sorted(u[1] for u in uris) +
+                      [krel, digest(HERE / "images.py", kernel_dir(krel) / "boot")])
+    target = images_dir(krel) / "root.img"
     if up_to_date(target, stamp):
         return
     with step(f"Downloading {len(uris)} Debian packages for the machine's root image, "
@@ -198,9 +210,16 @@ def busybox(tree):
     (tree / "bin/sh").symlink_to("busybox")
 
 
+def builtin(krel):
+    """The modules that are a part of the kernel."""
+    lists = (kernel_dir(krel) / "lib/modules").glob("*/modules.builtin")
+    return {pathlib.Path(line).stem.replace("-", "_")
+            for file in lists for line in file.read_text().splitlines()}
+
+
 def initrd(krel):
-    target = LAB / "initrd"
-    stamp = krel + digest(HERE)
+    target = images_dir(krel) / "initrd"
+    stamp = krel + digest(HERE, kernel_dir(krel) / "boot")
     if up_to_date(target, stamp):
         return
     with step("Building the initramfs"), work_dir("initrd") as tmp:
@@ -209,7 +228,11 @@ def initrd(krel):
         busybox(tree)
         files = {p.name.split(".")[0]: p
                  for p in (kernel_dir(krel) / "lib/modules").rglob("*.ko*")}
-        for i, name in enumerate(BOOT_MODULES):
+        needed = [name for name in BOOT_MODULES if name in files]
+        missing = set(BOOT_MODULES) - set(needed) - builtin(krel)
+        if missing:
+            raise BuildError(f"the kernel {krel} has no {', '.join(sorted(missing))}")
+        for i, name in enumerate(needed):
             module = tree / "modules" / f"{i}-{name}.ko"
             packed = files[name].read_bytes()
             module.write_bytes(lzma.decompress(packed) if files[name].suffix == ".xz" else packed)
@@ -240,10 +263,10 @@ def guest_initrd(target):
 def payload(krel):
     modules = BUILD / "modules" / krel
     programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
-    test_modules = sorted((BUILD / "test-modules").glob("*.ko"))
-    selftests = BUILD / "selftests/bin"
-    target = LAB / "payload.img"
-    stamp = krel + digest(HERE, modules, selftests, *test_modules, *programs)
+    test_modules = sorted((BUILD / "test-modules" / krel).glob("*.ko"))
+    selftests = BUILD / "selftests" / version(krel) / "bin"
+    target = images_dir(krel) / "payload.img"
+    stamp = krel + digest(HERE, kernel_dir(krel) / "boot", modules, selftests, *test_modules, *programs)
     if up_to_date(target, stamp):
         return
     with step("Building the payload image"), work_dir("payload") as tmp:
@@ -275,7 +298,7 @@ def payload(krel):
 
 
 def build(krel):
-    LAB.mkdir(parents=True, exist_ok=True)
+    images_dir(krel).mkdir(parents=True, exist_ok=True)
     # The lock goes with the process, so none is ever stale.
     with open(LAB / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -43,6 +43,7 @@ clock: sync=none
 log: bochs.log
 panic: action=fatal
 """
+DISKS = ("root.img", "payload.img")
 CMDLINE = "console=ttyS0 tsc=reliable quiet mitigations=off"
 
 
@@ -147,8 +148,6 @@ class Machine:
     trouble = TROUBLE
     # On QEMU only: Bochs' are in BOCHSRC.
     cpus, memory, threads = None, 1024, "single"
-    disks = (images.LAB / "root.img", images.LAB / "payload.img")
-    initrd = images.LAB / "initrd"
 
     def __init__(self, emulator, krel, run_dir, cmdline=""):
         if emulator not in EMULATORS:
@@ -163,6 +162,14 @@ class Machine:
         self.isa = None
         # What its vendor module says of the stats fd's arrays, once somebody asked.
         self.slots = {}
+
+    @property
+    def disks(self):
+        return [images.images_dir(self.krel) / name for name in DISKS]
+
+    @property
+    def initrd(self):
+        return images.images_dir(self.krel) / "initrd"
 
     def __enter__(self):
         return self
@@ -206,8 +213,8 @@ class Machine:
 
     def bochs(self, port):
         # Bochs locks an image by a file beside it, and a killed Bochs leaves that behind.
-        for image in "root.img", "payload.img":
-            (self.dir / image).symlink_to(images.LAB / image)
+        for disk in self.disks:
+            (self.dir / disk.name).symlink_to(disk)
         rc = BOCHSRC
         for i in range(1, len(self.LINES) + 1):
             rc += f"com{i}: enabled=1, mode=socket-client, dev=127.0.0.1:{port}\n"
@@ -341,5 +348,5 @@ class Machine:
         for line in self.lines:
             line.close()
         self.lines = []
-        for big in "boot.iso", "root.img", "payload.img", "root.img.lock", "payload.img.lock":
+        for big in "boot.iso", *DISKS, *(f"{disk}.lock" for disk in DISKS):
             (self.dir / big).unlink(missing_ok=True)

@@ -790,7 +790,7 @@ static void run_stats(const struct step *step)
 static void run_preset(const struct step *step)
 {
 	static const char file[] =
-		"/sys/module/exit_stats_preset/parameters/preset";
+		"/sys/module/kvm_exit_stats_test/parameters/preset";
 	FILE *f = fopen(file, "we");
 
 	if (!f)
