@@ -248,8 +248,13 @@ static __always_inline void kvm_exit_stats_failed_entry(struct kvm_vcpu *vcpu)
 /* The vCPU blocks. */
 static __always_inline void kvm_exit_wait_begin(struct kvm_vcpu *vcpu)
 {
-	if (static_branch_likely(&kvm_exit_stats_key))
-		vcpu->exit_clock.mark = rdtsc();
+	if (!static_branch_likely(&kvm_exit_stats_key))
+		return;
+
+	/* Or the mark would be older than what is charged to the preemption. */
+	preempt_disable();
+	vcpu->exit_clock.mark = rdtsc();
+	preempt_enable();
 }
 
 static __always_inline void kvm_exit_wait_end(struct kvm_vcpu *vcpu)
@@ -306,6 +311,12 @@ static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
 	kvm_exit_count(vcpu, KVM_EXIT_USER, clock->slot, cycles);
 	if (static_branch_likely(&kvm_exit_hist_key))
 		clock->lost += cycles;
+}
+
+/* It was KVM_RUN with immediate_exit, which looks like another ioctl at first. */
+static __always_inline void kvm_exit_immediate(struct kvm_vcpu *vcpu)
+{
+	__kvm_exit_phase_end(vcpu, KVM_EXIT_USER, 0);
 }
 
 /*
@@ -386,6 +397,10 @@ static __always_inline void kvm_exit_sched_in(struct kvm_vcpu *vcpu)
 }
 
 static __always_inline void kvm_exit_load(struct kvm_vcpu *vcpu)
+{
+}
+
+static __always_inline void kvm_exit_immediate(struct kvm_vcpu *vcpu)
 {
 }
 

@@ -159,6 +159,26 @@ def test_the_kernels_selftests_pass_as_on_stock(machine):
     assert patched["kvm_binary_stats_test"][0] == patched["cpuid_test"][0] == 0
 
 
+def our_selftest(machine):
+    """The exit status of the selftest that the series adds, and what it says."""
+    if machine.run("test -e /usr/lib/our-selftests/exit_stats_test")[1]:
+        pytest.skip("only the newest kernel's series adds a selftest")
+    output, status = machine.run("/usr/lib/our-selftests/exit_stats_test", 200)
+    return status, output
+
+
+def test_our_selftest_fails_on_stock(stock):
+    # 254 is KVM's selftests' for a failed assertion.
+    status, output = our_selftest(stock)
+    assert status == 254, output
+    assert "KVMExitStats" in output
+
+
+def test_our_selftest(machine):
+    status, output = our_selftest(machine)
+    assert status == 0, output
+
+
 def test_stats_parser_refuses_a_wrong_total():
     text = "exit_stats version=1\nreason name exits handle_cycles\n10 CPUID 1 5\n- TOTAL 2 5\n"
     with pytest.raises(AssertionError):

@@ -264,9 +264,9 @@ def payload(krel):
     modules = BUILD / "modules" / krel
     programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
     test_modules = sorted((BUILD / "test-modules" / krel).glob("*.ko"))
-    selftests = BUILD / "selftests" / version(krel) / "bin"
+    selftests = BUILD / "selftests" / version(krel)
     target = images_dir(krel) / "payload.img"
-    stamp = krel + digest(HERE, kernel_dir(krel) / "boot", modules, selftests, *test_modules, *programs)
+    stamp = krel + digest(HERE, kernel_dir(krel) / "boot", modules, selftests / "bin", selftests / "ours", *test_modules, *programs)
     if up_to_date(target, stamp):
         return
     with step("Building the payload image"), work_dir("payload") as tmp:
@@ -288,7 +288,8 @@ def payload(krel):
         shutil.copy2(BUILD / "exitstat", tree / "usr/bin")
         for program in programs[2:]:
             shutil.copy2(program, tree / "usr/bin")
-        shutil.copytree(selftests, tree / "usr/lib/kvm-selftests")
+        shutil.copytree(selftests / "bin", tree / "usr/lib/kvm-selftests")
+        shutil.copytree(selftests / "ours", tree / "usr/lib/our-selftests")
         shutil.copy2(HERE / "lab-init", tree / "sbin")
         shutil.copy2(HERE / "start-guest", tree / "usr/bin")
         shutil.copy2(kernel_dir(krel) / f"boot/vmlinuz-{krel}", tree / "boot/vmlinuz")
