@@ -77,8 +77,9 @@ class Function:
                 jumps = mnemonic.startswith("jmp") == on
                 todo += [self.sites[address]] if jumps else following
             elif mnemonic.startswith("jmp"):
-                # Its own operand is not yet relocated, and would be what stands next.
-                todo += [] if symbol == "__x86_return_thunk" else target
+                # To another function, the return thunk for one: its operand is not yet
+                # relocated, and would be what stands next.
+                todo += [] if symbol else target
             elif mnemonic.startswith("j"):
                 todo += target + following
             elif not mnemonic.startswith("ret") and mnemonic != "ud2":
