@@ -21,6 +21,7 @@ help:
 	@echo "make series        write the complete patch series, to build/series/$(KVERSION)/"
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
+	@echo "make deb           build Debian packages of all of it, to build/deb/"
 	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
 	@echo "make clean         remove build/"
 	@echo
@@ -35,7 +36,8 @@ packages-debug: SECTION := debug
 packages-fuzz: SECTION := fuzz
 packages-study: SECTION := study
 packages-bench: SECTION := bench
-packages packages-debug packages-fuzz packages-study packages-bench:
+packages-deb: SECTION := deb
+packages packages-debug packages-fuzz packages-study packages-bench packages-deb:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -51,7 +53,7 @@ packages packages-debug packages-fuzz packages-study packages-bench:
 $(B):
 	@mkdir -p $@
 
-packages packages-debug packages-fuzz packages-study packages-bench: | $(B)
+packages packages-debug packages-fuzz packages-study packages-bench packages-deb: | $(B)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -116,8 +118,11 @@ study: lab packages-study
 install: tools
 	@$(MAKE) -s -C tools/exitstat O=$(B) install
 
+deb: packages-deb
+	@debian/build $(B)/deb
+
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
-	run-demo check install clean
+.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench packages-deb bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+	run-demo check deb install clean
