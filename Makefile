@@ -12,6 +12,7 @@ help:
 	@echo "make demo          boot a machine with VMX, a guest in it, and look at the guest's exits"
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
+	@echo "make check-packages  install the packages, and boot kernels for which DKMS built KVM"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
 	@echo "make bench         what accounting and the tool cost, as tables and in build/"
 	@echo "make fuzz          look for inputs that break exitstat; SECONDS=60 for each target"
@@ -37,7 +38,8 @@ packages-fuzz: SECTION := fuzz
 packages-study: SECTION := study
 packages-bench: SECTION := bench
 packages-deb: SECTION := deb
-packages packages-debug packages-fuzz packages-study packages-bench packages-deb:
+packages-chroot: SECTION := chroot
+packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -53,7 +55,7 @@ packages packages-debug packages-fuzz packages-study packages-bench packages-deb
 $(B):
 	@mkdir -p $@
 
-packages packages-debug packages-fuzz packages-study packages-bench packages-deb: | $(B)
+packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot: | $(B)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -99,7 +101,10 @@ check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
 	@KREL=$(KREL) $(PYTHON) -m pytest -p no:cacheprovider tests/debug/debug_kernels.py
 
-check: lab
+check-packages: lab packages-deb packages-chroot
+	@KREL=$(KREL) $(PYTHON) -m pytest -v -p no:cacheprovider tests/packages/install.py tests/packages/dkms.py
+
+check: lab packages-deb
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
 bench: lab packages-bench
@@ -124,5 +129,5 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench packages-deb bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
-	run-demo check deb install clean
+.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+	run-demo check check-packages deb install clean
