@@ -124,7 +124,7 @@ install: tools
 	@$(MAKE) -s -C tools/exitstat O=$(B) install
 
 deb: packages-deb
-	@debian/build $(B)/deb
+	@debian/build-packages $(B)/deb
 
 clean:
 	rm -rf $(B)

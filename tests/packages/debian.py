@@ -126,7 +126,7 @@ def build(target, version=None):
         new = entry.replace(f"({entry.split('(')[1].split(')')[0]})", f"({version})")
         signature = next(line for line in old.splitlines() if line.startswith(" -- "))
         changelog.write_text(f"{new}\n\n  * The next version.\n\n{signature}\n\n{old}")
-    images.run(top / "debian/build", target)
+    images.run(top / "debian/build-packages", target)
     if version:
         shutil.rmtree(top)
     return {deb.name.split("_")[0]: deb for deb in target.glob("*.deb")}
