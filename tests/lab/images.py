@@ -198,8 +198,9 @@ def busybox(tree):
     (tree / "bin/sh").symlink_to("busybox")
 
 
-def initrd(krel):
-    target = LAB / "initrd"
+def initrd(krel, modules=None, target=LAB / "initrd"):
+    """From a kernel's lib/modules; by default that of the unpacked package."""
+    modules = modules or kernel_dir(krel) / "lib/modules"
     stamp = krel + digest(HERE)
     if up_to_date(target, stamp):
         return
@@ -207,8 +208,7 @@ def initrd(krel):
         tree = tmp / "tree"
         (tree / "modules").mkdir(parents=True)
         busybox(tree)
-        files = {p.name.split(".")[0]: p
-                 for p in (kernel_dir(krel) / "lib/modules").rglob("*.ko*")}
+        files = {p.name.split(".")[0]: p for p in (modules / krel).rglob("*.ko*")}
         for i, name in enumerate(BOOT_MODULES):
             module = tree / "modules" / f"{i}-{name}.ko"
             packed = files[name].read_bytes()
