@@ -37,9 +37,7 @@ packages-debug: SECTION := debug
 packages-fuzz: SECTION := fuzz
 packages-study: SECTION := study
 packages-bench: SECTION := bench
-packages-deb: SECTION := deb
-packages-chroot: SECTION := chroot
-packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot:
+packages packages-debug packages-fuzz packages-study packages-bench:
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -55,7 +53,10 @@ packages packages-debug packages-fuzz packages-study packages-bench packages-deb
 $(B):
 	@mkdir -p $@
 
-packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot: | $(B)
+packages packages-debug packages-fuzz packages-study packages-bench: | $(B)
+
+packages-deb packages-chroot:
+	@$(MAKE) -s packages SECTION=$(@:packages-%=%)
 
 series: packages
 	@kernel/make-series $(KVERSION) $(B)/series/$(KVERSION)
@@ -129,5 +130,6 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench packages-deb packages-chroot bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
-	run-demo check check-packages deb install clean
+.PHONY: help packages packages-debug packages-fuzz packages-study packages-bench bench fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+	run-demo check install clean
+.PHONY: packages-deb packages-chroot deb check-packages
