@@ -134,13 +134,17 @@ def has_modules(root, release):
 class PackageMachine(Machine):
     """Boots a tree's kernel, with the tree as its root file system."""
 
+    disks = (debian.PACKAGES / "root.img", debian.PACKAGES / "payload.img")
+
+    @property
+    def initrd(self):
+        return debian.PACKAGES / f"initrd-{self.krel}"
+
     def __init__(self, root, release):
         name = f"{root.path.name}-{release}"
         super().__init__("qemu", release, images.LAB / "logs" / name)
         self.kernel = root.path / f"boot/vmlinuz-{release}"
-        self.initrd = debian.PACKAGES / f"initrd-{release}"
         images.initrd(release, root.path / "lib/modules", self.initrd)
-        self.disks = (debian.PACKAGES / "root.img", debian.PACKAGES / "payload.img")
         # What no machine needs that only runs.
         root.outside("mksquashfs", root.path, self.disks[0], "-quiet", "-no-progress", "-noappend",
                      "-noI", "-noD", "-noF", "-noX",
