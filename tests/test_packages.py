@@ -103,6 +103,7 @@ def test_the_series_of_each_kernel_is_packed(debs):
 @pytest.mark.parametrize("release, is_ours", [
     ("6.12.117+deb12-cloud-amd64", True),
     ("6.12.117+deb12-amd64", True),
+    ("6.1.0-56-amd64", (images.TOP / "kernel/6.1").exists()),
     ("6.12.117+deb12-rt-amd64", False),
     ("6.12.117+deb13-amd64", False),
     ("6.12.117-custom", False),
