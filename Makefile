@@ -19,6 +19,7 @@ help:
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-all     the machine's tests on all kernels, too: $(KERNELS)"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
+	@echo "make check-packages  install the packages, and boot kernels for which DKMS built KVM"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
 	@echo "make bench         what accounting and the tool cost, and write Documentation/performance.md"
 	@echo "make verify        compare the numbers with other tools', and write Documentation/verification.md"
@@ -29,6 +30,7 @@ help:
 	@echo "make series        write the complete patch series, to build/series/$(KERNEL)/"
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
+	@echo "make deb           build Debian packages of all of it, to build/deb/"
 	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
 	@echo "make clean         remove build/"
 	@echo
@@ -61,6 +63,9 @@ $(B):
 	@mkdir -p $@
 
 packages packages-kernel packages-fuzz packages-study packages-bench: | $(B)
+
+packages-deb packages-chroot:
+	@$(MAKE) -s packages SECTION=$(@:packages-%=%)
 
 series: packages
 	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
@@ -112,7 +117,10 @@ check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
 	@KREL=$(KREL) $(PYTHON) -m pytest -p no:cacheprovider tests/debug/debug_kernels.py
 
-check: lab
+check-packages: lab packages-deb packages-chroot
+	@KREL=$(KREL) $(PYTHON) -m pytest -v -p no:cacheprovider tests/packages/install.py tests/packages/dkms.py
+
+check: lab packages-deb
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
 # All tests on the default kernel; those of the series, the modules and the machine on the others.
@@ -145,8 +153,12 @@ study: lab packages-study
 install: tools
 	@$(MAKE) -s -C tools/exitstat O=$(B) install
 
+deb: packages-deb
+	@debian/build-packages $(B)/deb
+
 clean:
 	rm -rf $(B)
 
 .PHONY: help own-kernel check-all check-kernel packages packages-kernel packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean
+.PHONY: packages-deb packages-chroot deb check-packages

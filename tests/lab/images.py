@@ -210,15 +210,17 @@ def busybox(tree):
     (tree / "bin/sh").symlink_to("busybox")
 
 
-def builtin(krel):
+def builtin(modules):
     """The modules that are a part of the kernel."""
-    lists = (kernel_dir(krel) / "lib/modules").glob("*/modules.builtin")
     return {pathlib.Path(line).stem.replace("-", "_")
-            for file in lists for line in file.read_text().splitlines()}
+            for line in (modules / "modules.builtin").read_text().splitlines()}
 
 
-def initrd(krel):
-    target = images_dir(krel) / "initrd"
+def initrd(krel, root=None, target=None):
+    """Of a kernel installed below root; by default of the unpacked or built one."""
+    root = root or kernel_dir(krel)
+    target = target or images_dir(krel) / "initrd"
+    modules = root / "lib/modules" / krel
     stamp = krel + digest(HERE, kernel_dir(krel) / "boot")
     if up_to_date(target, stamp):
         return
@@ -226,10 +228,9 @@ def initrd(krel):
         tree = tmp / "tree"
         (tree / "modules").mkdir(parents=True)
         busybox(tree)
-        files = {p.name.split(".")[0]: p
-                 for p in (kernel_dir(krel) / "lib/modules").rglob("*.ko*")}
+        files = {p.name.split(".")[0]: p for p in modules.rglob("*.ko*")}
         needed = [name for name in BOOT_MODULES if name in files]
-        missing = set(BOOT_MODULES) - set(needed) - builtin(krel)
+        missing = set(BOOT_MODULES) - set(needed) - builtin(modules)
         if missing:
             raise BuildError(f"the kernel {krel} has no {', '.join(sorted(missing))}")
         for i, name in enumerate(needed):

@@ -79,6 +79,10 @@ static int run(int argc, char **argv)
 {
 	size_t i;
 
+	/* Debian's package for guests names the program so, exitstat-guest(1). */
+	if (!strcmp(program_invocation_short_name, "exitstat-guest"))
+		return cmd_guest(argc, argv);
+
 	if (argc < 2)
 		return commands[0].run(argc, argv);
 

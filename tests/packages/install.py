@@ -1,0 +1,101 @@
+"""The tool's packages in a clean Debian 12: installed, used, upgraded, removed and purged.
+
+Not named test_*, so that `make check` leaves it alone: it makes a Debian of its own.
+"""
+import re
+
+import pytest
+from lab import images
+
+from packages import debian
+
+CONFIGURED = "/etc/default/exitstat"
+# Written by dpkg and others, whatever is installed.
+IGNORED = re.compile(r"/(var/(lib/dpkg|log/dpkg|cache/ldconfig|log/apt|log/alternatives)|proc|dev|root"
+                     r"|archive|etc/ld\.so\.cache|run)\b")
+
+
+@pytest.fixture(scope="module")
+def debs():
+    return debian.build(debian.PACKAGES / "now")
+
+
+@pytest.fixture(scope="module")
+def next_debs():
+    return debian.build(debian.PACKAGES / "next", "0.1+1")
+
+
+@pytest.fixture
+def root(debs, request):
+    """What exitstat depends on is installed, and what every Debian has."""
+    depends = images.run("dpkg-deb", "-f", debs["exitstat"], "Depends")
+    names = [re.match(r"[\w.+-]+", word.strip())[0] for word in depends.split(",")]
+    with debian.root(debian.tree("clean", names), f"root-{request.node.name}") as made:
+        yield made
+
+
+def files(root):
+    """{path: what it is}, of what is not the package manager's own."""
+    found = root.run(r"find / -xdev -path /proc -prune -o -printf '%p %y %m %u %l\n'")
+    return {line.split()[0]: line for line in found.splitlines() if not IGNORED.match(line.split()[0])}
+
+
+def install(root, *packed):
+    root.copy_in(*packed)
+    return root.run(f"dpkg -i {' '.join(f'/root/{deb.name}' for deb in packed)}")
+
+
+def test_use(root, debs):
+    install(root, debs["exitstat"], debs["exitstat-guest"])
+    assert root.run("exitstat --version") == "exitstat 0.1\n"
+    assert "EPT_VIOLATION" in root.run("exitstat reasons --isa vmx")
+    # Here are no exits to see, neither of the host nor of a guest.
+    said, status = root.run("exitstat", check=False)
+    assert status in (1, 77) and said.startswith("exitstat: ")
+    whole, own = root.run("exitstat guest", check=False), root.run("exitstat-guest", check=False)
+    assert own == whole and own[1] == 77
+    assert root.run("exitstat-guest --help").startswith("Usage: exitstat guest ")
+    assert "Chart.js" in root.run("grep -a 'Chart.js v' /usr/bin/exitstat")
+    assert root.run("ls /usr/share/exitstat/schema").split() == [
+        f"exitstat.{kind}.json" for kind in ("diff", "list", "reasons", "recording", "show")]
+
+
+def test_nothing_runs_unless_asked(root, debs):
+    install(root, debs["exitstat"])
+    for unit in "exitstat-record.service", "exitstat-textfile.timer":
+        said, status = root.run(f"systemctl --root=/ is-enabled {unit}", check=False)
+        assert (said, status) == ("disabled\n", 1)
+    passwd = root.run("getent passwd exitstat").split(":")
+    assert passwd[0] == "exitstat" and passwd[6].strip() == "/usr/sbin/nologin"
+    root.run("systemd-analyze verify --man=no /lib/systemd/system/exitstat-*")
+
+
+def test_upgrade_keeps_what_the_administrator_chose(root, debs, next_debs):
+    install(root, debs["exitstat"], debs["exitstat-guest"])
+    root.run(f"echo 'RECORD_OPTIONS=-d 60' >{CONFIGURED}; systemctl --root=/ enable exitstat-record")
+    install(root, next_debs["exitstat"], next_debs["exitstat-guest"])
+    assert root.run("dpkg-query -W -f '${Version}' exitstat") == "0.1+1"
+    assert root.run(f"cat {CONFIGURED}") == "RECORD_OPTIONS=-d 60\n"
+    assert root.run("systemctl --root=/ is-enabled exitstat-record") == "enabled\n"
+    assert root.run("systemctl --root=/ is-enabled exitstat-textfile.timer", check=False)[0] == "disabled\n"
+
+
+def test_nothing_is_left_after_purge(root, debs):
+    before = files(root)
+    # As the services leave it.
+    textfiles = "/var/lib/prometheus/node-exporter"
+    root.run(f"mkdir -p {textfiles}")
+    install(root, debs["exitstat"], debs["exitstat-guest"])
+    root.run(f"systemctl --root=/ enable exitstat-record exitstat-textfile.timer; mkdir /var/log/exitstat;"
+             f"touch /var/log/exitstat/exitstat.jsonl {textfiles}/exitstat.prom")
+    root.run("dpkg -r exitstat exitstat-guest")
+    # Numbers that nobody writes any more would pass for news; recordings and settings stay.
+    root.run(f"test ! -e {textfiles}/exitstat.prom && test -e /var/log/exitstat/exitstat.jsonl")
+    root.run(f"test -e {CONFIGURED}")
+    root.run("dpkg -P exitstat exitstat-guest; rm -r /var/lib/prometheus")
+    after = files(root)
+    left = {path for path in after.keys() | before.keys() if after.get(path) != before.get(path)}
+    # Debian's system users stay, and so does what a file was before its last change.
+    users = {f"/etc/{name}{old}" for name in ("passwd", "group", "shadow", "gshadow") for old in ("", "-")}
+    assert left <= users | {"/etc/.pwd.lock"}, left
+    assert root.run("dpkg-query -W 'exitstat*'", check=False)[1] == 1
