@@ -1,0 +1,1 @@
+"""The numbers against what this project did not write: make verify."""
