@@ -6,6 +6,9 @@ import pytest
 from vm import DEBUGFS, Paused, minivmm, reasons, stats
 
 N = 1000
+# The tool's names are those of Debian 12's kernel headers; what newer kernels call the rest.
+NEWER_NAMES = {"vmx": {77: "TDCALL", 84: "MSR_READ_IMM", 85: "MSR_WRITE_IMM"},
+               "svm": {165: "buslock", 166: "idle-halt"}}
 
 
 def scopes(machine, command):
@@ -80,7 +83,8 @@ def test_every_exit_number(machine):
     assert {row["reason"] for row in table if row["defined"] == "yes"} == set(names)
     for row in table:
         if row["defined"] == "yes":
-            assert names[row["reason"]] == (row["name"] or f"UNKNOWN_{row['reason']}")
+            unnamed = {f"UNKNOWN_{row['reason']}", NEWER_NAMES[machine.isa].get(row["reason"])}
+            assert names[row["reason"]] in ({row["name"]} if row["name"] else unnamed)
 
 
 def test_record_and_report(machine):

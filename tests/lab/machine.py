@@ -185,6 +185,13 @@ class Machine:
     def vendor_module(self):
         return {"svm": "kvm_amd", "vmx": "kvm_intel"}[self.isa]
 
+    @property
+    def guest_cpus(self):
+        """How many CPUs a guest's kernel, the same as the machine's, knows to use."""
+        config = images.BUILD / "kernel" / self.krel / ".config"
+        known = re.search(r"^CONFIG_NR_CPUS=(\d+)$", config.read_text(), re.M) if config.exists() else None
+        return int(known[1]) if known else 8192
+
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
