@@ -173,7 +173,7 @@ def switch_under_load(machine):
                 "pause")
     machine.check(f"rm -f /tmp/stop /tmp/toggled; ({toggle}) & disown")
     vm.resume()
-    machine.check("touch /tmp/stop; until [ -e /tmp/toggled ]; do sleep 0.05; done")
+    machine.check("touch /tmp/stop; until [ -e /tmp/toggled ]; do sleep 0.05; done; rm /tmp/stop")
     assert int(machine.check("cat /tmp/toggled")) > 10
     assert machine.check("cat /sys/module/kvm/parameters/exit_stats") == "Y\n"
     *steps, end, _ = vm.resume()

@@ -67,7 +67,8 @@ def test_vms_that_come_and_go(machine):
     # They sleep for up to 0.25 s, so that they end anywhere in a reading, and some are seen whole:
     # a machine with one CPU may otherwise never run the tool while there is a VM.
     output = machine.check(
-        "(until [ -e /tmp/stop ]; do minivmm --vcpus=2 pio-slow:1:$((RANDOM * 8)) >/dev/null; done) & "
+        "rm -f /tmp/stop; (until [ -e /tmp/stop ]; do "
+        "minivmm --vcpus=2 pio-slow:1:$((RANDOM * 8)) >/dev/null; done) & "
         "for i in $(seq 60); do exitstat list --vcpu all --csv >/tmp/out 2>/tmp/err; "
         "echo $? $(wc -l </tmp/out) $(wc -c </tmp/err); done; touch /tmp/stop; wait; rm /tmp/stop", 300)
     replies = [line.split() for line in output.splitlines()]
