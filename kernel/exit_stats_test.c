@@ -121,8 +121,7 @@ static void test_slots(struct kunit *test)
 			int r = isa->nr_to_slot(from[i] + n);
 
 			if (r < 0) {
-				KUNIT_EXPECT_TRUE(test, r == -ENOENT ||
-							r == -ENODATA);
+				KUNIT_EXPECT_TRUE(test, r == -ENOENT || r == -ENODATA);
 				continue;
 			}
 			seen++;
@@ -437,6 +436,7 @@ static struct kunit_suite exit_stats_test_suite = {
 	.init = exit_stats_test_init,
 	.test_cases = exit_stats_test_cases,
 };
+
 kunit_test_suite(exit_stats_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of KVM's exit accounting");

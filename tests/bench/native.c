@@ -52,9 +52,10 @@ static u64 slow;
  * In place of the core's slow path, which this is not about: an exit longer than
  * all limits, which is to say that the thread lost its CPU.
  */
-void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu, u64 now)
+void __kvm_exit_stats_vmentry(struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	u64 now = rdtsc();
 
 	slow++;
 	kvm_exit_count(vcpu, KVM_EXIT_HANDLE, clock->slot, now - clock->stamp);

@@ -32,6 +32,9 @@ typedef int64_t s64;
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 
+#define preempt_disable() do { } while (0)
+#define preempt_enable() do { } while (0)
+
 /* Marks for objtool. */
 #define instrumentation_begin() do { } while (0)
 #define instrumentation_end() do { } while (0)
