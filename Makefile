@@ -2,6 +2,7 @@
 
 B := $(CURDIR)/build
 KERNELS := $(notdir $(patsubst %/,%,$(wildcard kernel/[0-9]*/)))
+NEWEST := $(lastword $(shell printf '%s\n' $(KERNELS) | sort -V))
 ifdef KREL
 KERNEL ?= $(shell expr $(KREL) : '\([0-9]*\.[0-9]*\)')
 endif
@@ -28,6 +29,7 @@ help:
 	@echo "make tools         build build/exitstat and, for guests, build/exitstat-static"
 	@echo "make modules       build kvm.ko, kvm-intel.ko and kvm-amd.ko, to build/modules/\$$KREL/"
 	@echo "make series        write the complete patch series, to build/series/$(KERNEL)/"
+	@echo "make rfc           write the newest kernel's series as it would be posted, to build/rfc/"
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
 	@echo "make deb           build Debian packages of all of it, to build/deb/"
@@ -69,6 +71,10 @@ packages-deb packages-chroot:
 
 series: packages
 	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
+
+rfc:
+	@$(MAKE) -s source series KERNEL=$(NEWEST)
+	@kernel/make-rfc $(NEWEST) $(B)/linux-$(NEWEST) $(B)/series/$(NEWEST) $(B)/rfc
 
 apply: series
 	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KERNEL) with KERNEL_SRC=/path" >&2; exit 1; }
@@ -159,6 +165,6 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help own-kernel check-all check-kernel packages packages-kernel packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help rfc own-kernel check-all check-kernel packages packages-kernel packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean
 .PHONY: packages-deb packages-chroot deb check-packages

@@ -13,6 +13,8 @@ SOURCE = TOP / "build" / f"linux-{KERNEL}"
 PATCHES = sorted((TOP / "build/series" / KERNEL).glob("*.patch"))
 # The core is the same for kernels that have no kzalloc_obj().
 IGNORED = ["FILE_PATH_CHANGES", "ALLOC_WITH_SIZEOF"]
+# Macros that are used in one place, with plain names; and delays that must be busy.
+STRICT_IGNORED = ["MACRO_ARG_REUSE", "USLEEP_RANGE"]
 # A list of modules' names, as on the lines around it, is no C.
 IGNORED_IN = {"7.3/KVM-x86-Add-KUnit-tests-for-exit-accounting.patch": ["SPACING", "COMPLEX_MACRO"]}
 
@@ -48,3 +50,20 @@ def test_checkpatch(patch):
          "--ignore", ",".join(IGNORED + IGNORED_IN.get(f"{KERNEL}/{patch.name[5:]}", [])), patch],
         capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def test_posted_series(tmp_path):
+    """make rfc: numbered, with a cover letter, and checkpatch is content with more, too."""
+    if not (TOP / "kernel" / KERNEL / "cover-letter").exists():
+        pytest.skip("only the newest kernel's series is posted")
+    subprocess.run([TOP / "kernel/make-rfc", KERNEL, SOURCE, TOP / "build/series" / KERNEL,
+                    tmp_path / "rfc"], check=True)
+    cover, *patches = sorted((tmp_path / "rfc").iterdir())
+    assert "***" not in cover.read_text() and "@" not in cover.read_text().split("\n\n", 1)[1]
+    for n, patch in enumerate(patches, 1):
+        assert f"Subject: [RFC PATCH {n:02}/{len(PATCHES)}]" in patch.read_text()
+        run = subprocess.run(
+            ["perl", SOURCE / "scripts/checkpatch.pl", "--no-tree", "--terse", "--strict", "--ignore",
+             ",".join([*IGNORED, *STRICT_IGNORED, *IGNORED_IN.get(f"{KERNEL}/{patch.name[5:]}", [])]),
+             patch], capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout
