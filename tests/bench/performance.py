@@ -313,7 +313,12 @@ a vCPU.) A figure is the difference of two batches, {short} and
 HLT's round trip goes through the scheduler twice, which does not always take the same way: there it
 is {hlt_short} and {hlt_long}, and the median, good to a few tens and with the ticks in it. So the figures leave out what a tracer costs outside of the
 vCPU's path, as when perf reads and writes what was recorded; the means at the end of this page have
-it. {goals_text}
+it.
+
+{goals_text} An exit that goes to userspace has two times, with it and without, so that histograms have two
+buckets to find; and a twenty-fifth of what perf stat adds is less than the 44 instructions that such an
+exit was to take at most. The end of HLT's wait is charged out of line, with interrupts off, and
+what the scheduler does meanwhile varies by more than the goal.
 
 {goals}
 
