@@ -247,12 +247,15 @@ def kernels_selftests(found):
     if not tables:
         return ""
     isas = list(tables)
+    missing = "".join(f"**Not run on {isa} this time**; a choice of them is, in `make check`.\n\n"
+                      for isa in found if isa not in tables)
     rows = []
     for name in sorted({n for (both, _) in tables.values() for n in both["our"]}):
         cells = []
         for isa in isas:
             both, left_out = tables[isa]
-            cells += [selftests.words(both[kind][name]) if name in both[kind] else left_out.get(name, "")
+            cells += [selftests.words(both[kind][name]) if name in both[kind]
+                      else left_out.get(name, "")
                       for kind in ("stock", "our")]
         rows.append((name, *cells))
     left = "\n".join(f"- {name}, {isa}: {why}" for isa, (_, left_out) in tables.items()
@@ -268,7 +271,7 @@ which passes unevenly where a CPU is emulated: those that differ are run {selfte
 modules, and the best result counts. Those that never pass on stock modules do so because the
 machine is emulated, or has no such hardware.
 
-{table(header, rows, len(header))}
+{missing}{table(header, rows, len(header))}
 Left out:
 
 {left}
