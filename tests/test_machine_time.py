@@ -117,6 +117,10 @@ def test_a_stopped_vmm_is_user_time(machine):
     assert grown["handle_cycles"] < 0.2 * second
 
 
+def handle_by_guest(delta):
+    return sum(delta["exit_reason_handle_cycles"]) / delta["exit_guest_cycles"]
+
+
 def test_a_cpu_hog_is_preemption(machine):
     """Another task on the vCPU's CPU: what it takes is preempted, and not handle."""
     alone = minivmm(machine, "cpuid:100000")[0]
@@ -124,11 +128,11 @@ def test_a_cpu_hog_is_preemption(machine):
         "taskset -c 0 bash -c 'while :; do :; done' & hog=$!; disown; "
         "taskset -c 0 minivmm cpuid:100000 stats; kill $hog", 120)
     step, end = map(json.loads, output.splitlines())
-    preempted, handle = (sum(step["delta"][f"exit_reason_{name}_cycles"])
-                         for name in ("preempted", "handle"))
+    preempted = sum(step["delta"]["exit_reason_preempted_cycles"])
     assert 0.2 * step["tsc"] < preempted < 0.8 * step["tsc"]
     assert step["tsc"] > 1.5 * alone["tsc"]
-    assert handle < 1.4 * sum(alone["delta"]["exit_reason_handle_cycles"])
+    # Beside the guest's own time: on SVM a cycle is time, and both take more if the emulator is slow.
+    assert handle_by_guest(step["delta"]) < 1.4 * handle_by_guest(alone["delta"])
     assert_adds_up(end)
 
 
