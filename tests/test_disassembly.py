@@ -23,7 +23,7 @@ HOOKED = [
 
 
 # What another kernel's hooks have to find out that 6.12 knows.
-MORE = {"6.1": {"kvm_arch_vcpu_put": 2}}.get(images.version(os.environ["KREL"]), {})
+MORE = {"6.1": {"kvm_arch_vcpu_load": 3, "kvm_arch_vcpu_put": 2}}.get(images.version(os.environ["KREL"]), {})
 
 
 def tool(*arguments):

@@ -14,11 +14,9 @@ from vm import PHASES, minivmm, stats
 
 from . import guest, perf
 
-# A spinning guest exits for the host's interrupts only.  A deadline that passes within the loop makes
-# VMX's preemption timer expire.
+# A spinning guest exits for the host's interrupts only.
 CALIBRATION = ("cpuid:3000", "vmcall:3000", "pio-kernel:3000", "mmio:1000", "wrmsr-icr:3000",
                "spin:{spin}")
-CALIBRATION_ON = {"vmx": ("deadline:1000:400",), "svm": ()}
 # Of the total; and of a reason that has so many exits and such a share of the time.
 LIMIT, MIN_EXITS, MIN_SHARE = 0.02, 200, 0.01
 REASON_LIMIT = {"vmx": 0.02, "svm": 0.10}
@@ -70,7 +68,7 @@ def cpuid_name(machine):
 
 def calibrate(machine):
     khz = int(stats(machine).keys["tsc_khz"])
-    steps = [step.format(spin=khz * 2000) for step in (*CALIBRATION, *CALIBRATION_ON[machine.isa])]
+    steps = [step.format(spin=khz * 2000) for step in CALIBRATION]
 
     def run():
         before = stats(machine)
@@ -96,7 +94,7 @@ def calibrate(machine):
 
 def asked_for(machine, calibration):
     """Our counts of the steps that make exits of their own reason only, and what they made."""
-    asked = {"CPUID": 3000, "VMCALL": 3000, "MSR_WRITE": 4000} if machine.isa == "vmx" else \
+    asked = {"CPUID": 3000, "VMCALL": 3000, "MSR_WRITE": 3000} if machine.isa == "vmx" else \
         {"cpuid": 3000, "hypercall": 3000, "msr": 3000}
     return {name: calibration.exits.get(name, 0) for name in asked}, asked
 
