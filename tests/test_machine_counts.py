@@ -43,6 +43,8 @@ def test_exact_counts(machine, noise, step, reason):
 
 def test_fastpath_exits_do_not_reach_the_handler(vmx):
     """What makes the test above one of the fastpath."""
+    if vmx.krel.startswith("6.1."):
+        pytest.skip("6.1 calls the handler after the fastpath, too, which then returns at once")
     trace = "/sys/kernel/tracing"
     vmx.check(f"echo > {trace}/kprobe_events; echo 'p:handled vmx_handle_exit' > {trace}/kprobe_events;"
               f" echo 1 > {trace}/events/kprobes/handled/enable")

@@ -15,9 +15,9 @@ def cpus(machine):
     return int(machine.check("nproc"))
 
 
-def assert_adds_up(step):
+def assert_adds_up(step, rel=0.001):
     """Identity 2 on minivmm's step `stats`."""
-    assert time_sum(step["grown"]) == pytest.approx(step["elapsed"], rel=0.001)
+    assert time_sum(step["grown"]) == pytest.approx(step["elapsed"], rel=rel)
 
 
 @pytest.mark.parametrize("vcpus", [1, 2, 4])
@@ -150,7 +150,8 @@ def test_migration_between_cpus(two_cpus):
     end = json.loads(steps[-1])
     after = stats(machine)
     assert sum(end["stats"]["exit_reason_exits"]) == end["stats"]["exits"]
-    assert_adds_up(end)
+    # It may be moved between minivmm's reading of the TSC and KVM's, too.
+    assert_adds_up(end, rel=0.01)
     # The CPUs' counters, of which the host's are the sum, have seen the same.
     assert after.total - before.total == end["stats"]["exits"]
     assert after.time() - before.time() == time_sum(end["stats"])
