@@ -43,12 +43,10 @@ help:
 	@echo
 	@echo "What is missing on this machine is installed from Debian, and named first."
 
-packages: SECTION := host
-packages-kernel: SECTION := kernel
-packages-fuzz: SECTION := fuzz
-packages-study: SECTION := study
-packages-bench: SECTION := bench
-packages packages-kernel packages-fuzz packages-study packages-bench:
+# A section of packages.txt for each, and "host" for the first.
+PACKAGES := packages $(addprefix packages-,kernel fuzz study bench deb chroot)
+$(PACKAGES): SECTION = $(patsubst packages-%,%,$(@:packages=host))
+$(PACKAGES): | $(B)
 	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
@@ -63,11 +61,6 @@ packages packages-kernel packages-fuzz packages-study packages-bench:
 
 $(B):
 	@mkdir -p $@
-
-packages packages-kernel packages-fuzz packages-study packages-bench: | $(B)
-
-packages-deb packages-chroot:
-	@$(MAKE) -s packages SECTION=$(@:packages-%=%)
 
 series: packages
 	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
@@ -165,6 +158,5 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help rfc own-kernel check-all check-kernel packages packages-kernel packages-fuzz packages-study packages-bench bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help rfc own-kernel check-all check-kernel check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean
-.PHONY: packages-deb packages-chroot deb check-packages
