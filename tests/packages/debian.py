@@ -5,6 +5,7 @@ Root is needed in a tree only, so that whoever may use user namespaces can do it
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 
@@ -110,6 +111,12 @@ def root(tar, name, archive_dir=None):
         yield made
     finally:
         made.remove()
+
+
+def depends(deb):
+    """The names of the packages that a package depends on."""
+    return [re.match(r"[\w.+-]+", word.strip())[0]
+            for word in images.run("dpkg-deb", "-f", deb, "Depends").split(",")]
 
 
 def build(target, version=None):

@@ -57,25 +57,10 @@ def packages_of(release):
             f"linux-kbuild-{base}"]
 
 
-def depends(deb):
-    return [re.match(r"[\w.+-]+", word.strip())[0]
-            for word in images.run("dpkg-deb", "-f", deb, "Depends").split(",")]
-
-
-@pytest.fixture(scope="module")
-def debs():
-    return debian.build(debian.PACKAGES / "now")
-
-
-@pytest.fixture(scope="module")
-def next_debs():
-    return debian.build(debian.PACKAGES / "next", "0.1+1")
-
-
 @pytest.fixture
 def root(debs, request):
     """A host that runs the previous kernel, with the next one in its archive."""
-    names = {*depends(debs["exitstat"]), *depends(debs["exitstat-kvm-dkms"])} - {SOURCE}
+    names = {*debian.depends(debs["exitstat"]), *debian.depends(debs["exitstat-kvm-dkms"])} - {SOURCE}
     tar = debian.tree(f"kernel-{SERIES}", [*sorted(names), *packages_of(OLD), f"{SOURCE}={version_of(OLD)}"])
     archive = debian.archive(f"archive-{SERIES}", [
         *dict.fromkeys(packages_of(NEW) + packages_of(FLAVOUR)), f"{SOURCE}={version_of(NEW)}",

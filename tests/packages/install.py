@@ -5,7 +5,6 @@ Not named test_*, so that `make check` leaves it alone: it makes a Debian of its
 import re
 
 import pytest
-from lab import images
 
 from packages import debian
 
@@ -15,21 +14,10 @@ IGNORED = re.compile(r"/(var/(lib/dpkg|log/dpkg|cache/ldconfig|log/apt|log/alter
                      r"|archive|etc/ld\.so\.cache|run)\b")
 
 
-@pytest.fixture(scope="module")
-def debs():
-    return debian.build(debian.PACKAGES / "now")
-
-
-@pytest.fixture(scope="module")
-def next_debs():
-    return debian.build(debian.PACKAGES / "next", "0.1+1")
-
-
 @pytest.fixture
 def root(debs, request):
     """What exitstat depends on is installed, and what every Debian has."""
-    depends = images.run("dpkg-deb", "-f", debs["exitstat"], "Depends")
-    names = [re.match(r"[\w.+-]+", word.strip())[0] for word in depends.split(",")]
+    names = debian.depends(debs["exitstat"])
     with debian.root(debian.tree("clean", names), f"root-{request.node.name}") as made:
         yield made
 
