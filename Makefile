@@ -94,7 +94,7 @@ tools: packages
 test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
 	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules/$(KREL)
-	@tests/selftests-build $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL) $(B)/selftests/$(KERNEL)
+	@tests/build-selftests $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL) $(B)/selftests/$(KERNEL)
 
 lab: modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)

@@ -1,13 +1,13 @@
-"""What the documents name is there: targets, files, pictures, pages."""
-import pathlib
+"""What the documents name is there: targets, files, pictures, pages; and their commands run."""
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"Documentation/{p.name}" for p in
-                                                          (TOP / "Documentation").glob("*.md"))]
+from docs import PAGES, TOP, commands, environment
+
 # Made by make, or the reader's own.
 MADE = re.compile(r"^(build|/|~|KERNEL_SRC)|VERSION|[<>*$]")
 
@@ -45,3 +45,97 @@ def test_every_page_is_read_from_the_readme():
     readme = (TOP / "README.md").read_text()
     for page in PAGES[1:]:
         assert page in readme, page
+
+
+KREL = os.environ["KREL"]
+# Run here as they stand, where the reader would.
+HERE = [
+    "make help", "make lab", "make lab KERNEL=6.12", "make series", "make series KERNEL=6.12", "make deb",
+    "make modules tools KREL=$(uname -r)", "make install", "sudo make install",
+    "make -C tools/exitstat format", "man -l tools/exitstat/man/exitstat.8",
+    'KREL=$(kernel/default-release 6.12) /usr/bin/python3 -m pytest tests/test_machine_counts.py -k "cpuid and svm"',
+    "xz -dk Documentation/study/recording.jsonl.xz",
+    "exitstat report Documentation/study/recording.jsonl --html study.html",
+]
+# Run by another test, most of them word for word.
+ELSEWHERE = {
+    "make demo": "test_demo.py::test_demo",
+    "EMU=qemu make demo": "test_demo.py::test_demo",
+    "make apply KERNEL=6.12 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
+    "make apply KERNEL=7.3 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
+    "make rfc": "test_series.py::test_posted_series",
+    "sudo exitstat top": "test_top.py::test_views_and_ways_between_them",
+    "chgrp -R GROUP /sys/kernel/kvm/exit_stats; chmod -R g+rX /sys/kernel/kvm/exit_stats":
+        "test_machine_outside.py::test_sysfs_is_the_administrators_to_give",
+    **dict.fromkeys((
+        "sudo install -D -m 644 -t /lib/modules/$(uname -r)/updates build/modules/$(uname -r)/*.ko",
+        "sudo depmod",
+        "sudo modprobe -r kvm_intel kvm && sudo modprobe kvm_intel",
+        "sudo modprobe -r kvm_intel kvm && sudo modprobe kvm exit_stats_cpuid=host && "
+        "sudo modprobe kvm_intel",
+        "sudo rm /lib/modules/$(uname -r)/updates/kvm.ko /lib/modules/$(uname -r)/updates/kvm-intel.ko "
+        "/lib/modules/$(uname -r)/updates/kvm-amd.ko",
+    ), "test_machine_install.py::test_install_and_go_back"),
+    **dict.fromkeys((
+        "sudo systemd-sysusers && sudo systemd-tmpfiles --create exitstat.conf && "
+        "sudo systemctl daemon-reload",
+        "sudo systemctl enable --now exitstat-record.service exitstat-textfile.timer",
+    ), "test_packaging.py::test_enabled_as_the_readme_says"),
+    # By make check-packages.
+    **dict.fromkeys((
+        "sudo apt install --no-install-recommends linux-headers-$(uname -r) "
+        "linux-source-6.12=$(dpkg-query -W -f '${Version}' linux-image-$(uname -r))",
+        "sudo apt install --no-install-recommends ./build/deb/exitstat_*.deb "
+        "./build/deb/exitstat-kvm-dkms_*.deb",
+        "cat /sys/module/kvm/version",
+        "sudo apt install --no-install-recommends linux-headers-6.12-amd64",
+        "sudo dkms install exitstat-kvm/0.1 -k $(uname -r)",
+        "sudo apt remove exitstat-kvm-dkms",
+        "sudo dpkg-reconfigure exitstat-kvm-dkms",
+        "sudo dkms remove exitstat-kvm/0.1 --all",
+    ), "packages/dkms.py::test_life"),
+    "apt purge exitstat": "packages/install.py::test_nothing_is_left_after_purge",
+}
+# These run tests or measure, this very test among them, and a test of them would take hours.
+TARGETS = {"make check", "make check-series", "make check-all", "make check-debug", "make check-packages",
+           "make bench", "make verify", "make study", "make fuzz"}
+# By make bench, and by make check.
+SCRIPTS = re.compile(r"/usr/bin/python3 (tests/bench/(cost|native|growth|exitstat)\.py"
+                     r"|-m pytest -s tests/test_disassembly\.py)")
+# The emulated machines have neither UEFI nor Secure Boot.
+NOT_RUN = {"sudo apt install openssl mokutil", "sudo mokutil --import /var/lib/dkms/mok.pub"}
+
+
+def test_every_command_is_run_by_a_test():
+    found = {command for page in PAGES for command in commands(page) if not SCRIPTS.fullmatch(command)}
+    assert found == {*HERE, *ELSEWHERE, *TARGETS, *NOT_RUN}
+
+
+@pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))
+def test_that_test_exists(test):
+    file, _, name = test.partition("::")
+    assert re.search(rf"^def {name}\(", (TOP / "tests" / file).read_text(), re.M)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A reader's: what is built is in PATH, the kernel that runs is the machine's, sudo is root."""
+    path = tmp_path_factory.mktemp("desk")
+    (path / "bin").mkdir()
+    for name, does in (("sudo", 'exec "$@"'), ("uname", f"echo {KREL}"),
+                       ("exitstat", f'exec {TOP}/build/exitstat "$@"')):
+        (path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (path / "bin" / name).chmod(0o755)
+    shutil.copytree(TOP / "Documentation/study", path / "Documentation/study")
+    return path
+
+
+@pytest.mark.parametrize("command", HERE)
+def test_command_runs(command, desk):
+    env = environment(PATH=f"{desk}/bin:{os.environ['PATH']}", DESTDIR=f"{desk}/installed",
+                      PYTHONDONTWRITEBYTECODE="1")
+    # Those that write beside what they read.
+    own = command.startswith(("xz", "exitstat"))
+    done = subprocess.run(["bash", "-ec", command], cwd=desk if own else TOP, env=env, timeout=900,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout

@@ -17,6 +17,7 @@ import subprocess
 import termios
 import time
 
+import docs
 import pytest
 
 import tool
@@ -722,6 +723,13 @@ def test_installed_units_are_valid(systemd):
         systemd.check("systemd-analyze", "security", "--no-pager", "--threshold=10", unit)
     assert "exitstat-show" in systemd.check("man", "-w", "exitstat-show")
     assert "exitstat-recording" in systemd.check("man", "-w", "5", "exitstat-recording")
+
+
+def test_enabled_as_the_readme_says(systemd):
+    for command in docs.steps("README.md", "sudo systemd-sysusers", "sudo systemctl enable"):
+        systemd.shell(command)
+    wait_until(lambda: samples_of(systemd) and (systemd.root / PROM.lstrip("/")).exists())
+    systemd.shell("systemctl disable --now exitstat-record.service exitstat-textfile.timer")
 
 
 def test_textfile(systemd):

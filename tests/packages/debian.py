@@ -87,7 +87,7 @@ class Root:
 
     def run(self, script, check=True):
         """Run a shell script in the tree; return what it said, and its status unless it must be 0."""
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive",
+        env = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive",
                "ARCHIVE": str(self.archive or ""), "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             [*NAMESPACE, "sh", "-ec", ENTER, "sh", self.path, "sh", "-c", script], env=env,
@@ -97,8 +97,9 @@ class Root:
             return done.stdout
         return done.stdout, done.returncode
 
-    def copy_in(self, *files):
-        self.outside("cp", *files, self.path / "root")
+    def install(self, *debs):
+        self.outside("cp", *debs, self.path / "root")
+        return self.run(f"dpkg -i {' '.join(f'/root/{deb.name}' for deb in debs)}")
 
     def remove(self):
         self.outside("rm", "-rf", self.path)

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 
+import docs
 import pytest
 from lab import images
 from lab.machine import Machine
@@ -24,6 +25,8 @@ FLAVOUR = NEW.replace("-cloud", "")
 CUSTOM = NEW.split("+")[0] + "-custom"
 SERIES = ".".join(NEW.split(".")[:2])
 SOURCE = f"linux-source-{SERIES}"
+# 6.1 is Debian 12's own, and has no version in that name.
+HEADERS = "linux-headers-amd64" if SERIES == "6.1" else f"linux-headers-{SERIES}-amd64"
 UPDATES = "updates/dkms"
 MODULES = ("kvm", "kvm-intel", "kvm-amd")
 LOG = "/var/lib/dkms/exitstat-kvm/0.1/build/make.log"
@@ -64,23 +67,33 @@ def root(debs, request):
     tar = debian.tree(f"kernel-{SERIES}", [*sorted(names), *packages_of(OLD), f"{SOURCE}={version_of(OLD)}"])
     archive = debian.archive(f"archive-{SERIES}", [
         *dict.fromkeys(packages_of(NEW) + packages_of(FLAVOUR)), f"{SOURCE}={version_of(NEW)}",
-        "openssl"])
+        HEADERS, "openssl"])
     with debian.root(tar, f"root-{request.node.name}", archive) as made:
+        made.run("echo 'deb [trusted=yes] file:/archive ./' >/etc/apt/sources.list\n"
+                 "rm -f /etc/apt/sources.list.d/*\n"
+                 "echo 'APT::Get::Assume-Yes true;' >/etc/apt/apt.conf.d/99yes\n"
+                 "apt-get -q update; mkdir -p /root/build/deb")
+        runs(made, OLD)
+        made.outside("cp", debs["exitstat"], debs["exitstat-kvm-dkms"], made.path / "root/build/deb")
         yield made
 
 
-def install(root, *packed):
-    root.copy_in(*packed)
-    return root.run(f"dpkg -i {' '.join(f'/root/{deb.name}' for deb in packed)}")
+def runs(root, release):
+    """From now on it is this kernel that the host runs."""
+    (root.path / "usr/local/bin/uname").write_text(
+        f'#!/bin/sh\n[ "$*" != -r ] || exec echo {release}\nexec /usr/bin/uname "$@"\n')
+    (root.path / "usr/local/bin/uname").chmod(0o755)
 
 
-def apt(root, *args):
-    """apt-get with the archive alone, as on a host that upgrades."""
-    apt_get = "apt-get -q -y -o Dir::Etc::sourcelist=/root/archive.list -o Dir::Etc::sourceparts=/none " \
-        "--no-install-recommends"
-    root.run("echo 'deb [trusted=yes] file:/archive ./' >/root/archive.list")
-    root.run(f"{apt_get} update")
-    return root.run(f"{apt_get} {' '.join(args)}")
+def as_documented(root, page, first, last):
+    """Run a page's commands as they stand, but for the kernel's version; return what they say."""
+    return root.run("cd /root && " + " && ".join(
+        command.replace("linux-headers-6.12-amd64", HEADERS).replace("6.12", SERIES)
+        for command in docs.steps(page, first, last)))
+
+
+def apt_install(root, *packages):
+    return root.run(f"apt-get -q install --no-install-recommends {' '.join(packages)}")
 
 
 def altered(deb, tmp_path):
@@ -158,6 +171,8 @@ def boot(root, release, ours):
         machine.boot()
         assert machine.check("uname -r").strip() == release
         machine.check("modprobe kvm_amd")
+        for command in docs.steps("README.md", "sudo modprobe", "sudo modprobe"):
+            machine.check(command.replace("kvm_intel", "kvm_amd"))
         done = minivmm(machine, f"cpuid:{CPUIDS}")[0]
         assert done["delta"]["exits"] >= CPUIDS
         if ours:
@@ -172,7 +187,7 @@ def boot(root, release, ours):
 
 
 def test_life(root, debs):
-    said = install(root, debs["exitstat"], debs["exitstat-kvm-dkms"])
+    said = as_documented(root, "README.md", "sudo apt install", "sudo apt install --no-install-recommends ./")
     fits = series_fits(root, OLD)
     assert (DOES_NOT_FIT.format(release=OLD, version=version_of(OLD)) in said) == (not fits), said
     assert has_modules(root, OLD) == fits
@@ -180,15 +195,17 @@ def test_life(root, debs):
 
     # The next kernel, its headers and its source in one run of apt, whatever the order.
     before = root.run("cd /boot; sha256sum initrd.img-*")
-    said = apt(root, "install", f"linux-image-{NEW}", f"linux-headers-{NEW}", SOURCE)
+    said = apt_install(root, f"linux-image-{NEW}", f"linux-headers-{NEW}", SOURCE)
     assert f"Building KVM with exit accounting for {NEW}" in said
     assert has_modules(root, NEW) and has_modules(root, OLD) == fits
     assert before in root.run("cd /boot; sha256sum initrd.img-*")
     boot(root, NEW, ours=True)
 
     # Another one that comes while ours works, and with what DKMS needs to sign modules.
-    apt(root, "install", "openssl")
-    said = apt(root, "install", f"linux-image-{FLAVOUR}", f"linux-headers-{FLAVOUR}")
+    apt_install(root, "openssl")
+    apt_install(root, f"linux-image-{FLAVOUR}")
+    said = as_documented(root, "Documentation/install.md",
+                         *["sudo apt install --no-install-recommends linux-headers-6.12"] * 2)
     assert f"Building KVM with exit accounting for {FLAVOUR}" in said
     assert has_modules(root, FLAVOUR) and has_modules(root, NEW)
     for name in MODULES:
@@ -196,10 +213,20 @@ def test_life(root, debs):
     boot(root, FLAVOUR, ours=True)
 
     # A kernel goes, and takes what DKMS put there along.
-    apt(root, "purge", f"linux-image-{FLAVOUR}", f"linux-headers-{FLAVOUR}")
+    root.run(f"apt-get -q purge linux-image-{FLAVOUR} linux-headers-{FLAVOUR}")
     assert not (root.path / "lib/modules" / FLAVOUR / UPDATES).exists()
 
-    root.run("dpkg -r exitstat-kvm-dkms")
+    # Those that were built before there was a key.
+    runs(root, NEW)
+    assert root.run(f"modinfo -k {NEW} -F signer kvm") == ""
+    root.run("dkms remove exitstat-kvm/0.1 --all; dpkg-reconfigure exitstat-kvm-dkms")
+    assert root.run(f"modinfo -k {NEW} -F signer kvm") == "DKMS module signing key\n"
+    root.run(f"dkms uninstall exitstat-kvm/0.1 -k {NEW}")
+    assert not has_modules(root, NEW)
+    as_documented(root, "Documentation/install.md", "sudo dkms install", "sudo dkms install")
+    assert has_modules(root, NEW) and has_modules(root, OLD) == fits
+
+    as_documented(root, "Documentation/install.md", "sudo apt remove", "sudo apt remove")
     assert not has_modules(root, NEW) and not has_modules(root, OLD)
     assert not list(root.path.glob("lib/modules/*/updates"))
     assert not list(root.path.glob("var/lib/dkms/exitstat*"))
@@ -211,8 +238,8 @@ def test_life(root, debs):
 
 def test_what_does_not_fit_is_said(root, debs, next_debs, tmp_path):
     # The patches of another kernel: one sentence, and apt goes on.
-    apt(root, "install", f"linux-image-{NEW}", f"linux-headers-{NEW}", SOURCE)
-    said = install(root, altered(debs["exitstat-kvm-dkms"], tmp_path))
+    apt_install(root, f"linux-image-{NEW}", f"linux-headers-{NEW}", SOURCE)
+    said = root.install(altered(debs["exitstat-kvm-dkms"], tmp_path))
     sentence = DOES_NOT_FIT.format(release=NEW, version=version_of(NEW))
     assert said.count(sentence) == 1, said
     assert "FAILED" in root.run(f"cat {LOG}")
@@ -232,7 +259,7 @@ def test_what_does_not_fit_is_said(root, debs, next_debs, tmp_path):
     assert not (root.path / "lib/modules" / CUSTOM / "updates").exists()
 
     # The next version of the package makes all well.
-    said = install(root, next_debs["exitstat-kvm-dkms"])
+    said = root.install(next_debs["exitstat-kvm-dkms"])
     assert CUSTOM not in said
     assert has_modules(root, NEW)
     assert root.run(f"modinfo -k {NEW} -F version kvm") == "0.1+1\n"

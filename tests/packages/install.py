@@ -10,7 +10,7 @@ from packages import debian
 
 CONFIGURED = "/etc/default/exitstat"
 # Written by dpkg and others, whatever is installed.
-IGNORED = re.compile(r"/(var/(lib/dpkg|log/dpkg|cache/ldconfig|log/apt|log/alternatives)|proc|dev|root"
+IGNORED = re.compile(r"/(var/(lib/(dpkg|apt)|cache/(apt|ldconfig)|log/(dpkg|apt|alternatives))|proc|dev|root"
                      r"|archive|etc/ld\.so\.cache|run)\b")
 
 
@@ -28,13 +28,8 @@ def files(root):
     return {line.split()[0]: line for line in found.splitlines() if not IGNORED.match(line.split()[0])}
 
 
-def install(root, *packed):
-    root.copy_in(*packed)
-    return root.run(f"dpkg -i {' '.join(f'/root/{deb.name}' for deb in packed)}")
-
-
 def test_use(root, debs):
-    install(root, debs["exitstat"], debs["exitstat-guest"])
+    root.install(debs["exitstat"], debs["exitstat-guest"])
     assert root.run("exitstat --version") == "exitstat 0.1\n"
     assert "EPT_VIOLATION" in root.run("exitstat reasons --isa vmx")
     # Here are no exits to see, neither of the host nor of a guest.
@@ -49,7 +44,7 @@ def test_use(root, debs):
 
 
 def test_nothing_runs_unless_asked(root, debs):
-    install(root, debs["exitstat"])
+    root.install(debs["exitstat"])
     for unit in "exitstat-record.service", "exitstat-textfile.timer":
         said, status = root.run(f"systemctl --root=/ is-enabled {unit}", check=False)
         assert (said, status) == ("disabled\n", 1)
@@ -59,9 +54,9 @@ def test_nothing_runs_unless_asked(root, debs):
 
 
 def test_upgrade_keeps_what_the_administrator_chose(root, debs, next_debs):
-    install(root, debs["exitstat"], debs["exitstat-guest"])
+    root.install(debs["exitstat"], debs["exitstat-guest"])
     root.run(f"echo 'RECORD_OPTIONS=-d 60' >{CONFIGURED}; systemctl --root=/ enable exitstat-record")
-    install(root, next_debs["exitstat"], next_debs["exitstat-guest"])
+    root.install(next_debs["exitstat"], next_debs["exitstat-guest"])
     assert root.run("dpkg-query -W -f '${Version}' exitstat") == "0.1+1"
     assert root.run(f"cat {CONFIGURED}") == "RECORD_OPTIONS=-d 60\n"
     assert root.run("systemctl --root=/ is-enabled exitstat-record") == "enabled\n"
@@ -73,14 +68,14 @@ def test_nothing_is_left_after_purge(root, debs):
     # As the services leave it.
     textfiles = "/var/lib/prometheus/node-exporter"
     root.run(f"mkdir -p {textfiles}")
-    install(root, debs["exitstat"], debs["exitstat-guest"])
+    root.install(debs["exitstat"], debs["exitstat-guest"])
     root.run(f"systemctl --root=/ enable exitstat-record exitstat-textfile.timer; mkdir /var/log/exitstat;"
              f"touch /var/log/exitstat/exitstat.jsonl {textfiles}/exitstat.prom")
     root.run("dpkg -r exitstat exitstat-guest")
     # Numbers that nobody writes any more would pass for news; recordings and settings stay.
     root.run(f"test ! -e {textfiles}/exitstat.prom && test -e /var/log/exitstat/exitstat.jsonl")
     root.run(f"test -e {CONFIGURED}")
-    root.run("dpkg -P exitstat exitstat-guest; rm -r /var/lib/prometheus")
+    root.run("yes | apt purge exitstat; dpkg -P exitstat-guest; rm -r /var/lib/prometheus")
     after = files(root)
     left = {path for path in after.keys() | before.keys() if after.get(path) != before.get(path)}
     # Debian's system users stay, and so does what a file was before its last change.

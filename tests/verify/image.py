@@ -34,7 +34,7 @@ def kvm_stat(krel):
     version = version_of(f"linux-image-{krel}")
     if images.up_to_date(target, version):
         return target
-    source = f"linux-source-{re.match(r'[0-9]+[.][0-9]+', krel)[0]}"
+    source = f"linux-source-{images.version(krel)}"
     with images.step(f"Downloading {source} {version} for kvm_stat (150 MB)"):
         images.need_space(400 << 20)
         tmp = VERIFY / "source.tmp"
@@ -61,7 +61,9 @@ def build(krel):
 
 
 def build_locked(krel):
-    images.run(HERE / "build-selftests", images.BUILD / "linux-6.12", SELFTESTS.parent)
+    kernel = images.version(krel)
+    images.run(images.TOP / "tests/build-selftests", "--all", images.BUILD / f"linux-{kernel}",
+               images.BUILD / f"series/{kernel}", SELFTESTS.parent)
     script = kvm_stat(krel)
     wanted = images.packages("verify")
     plan = images.apt("--print-uris", "install", *wanted, archives="empty")
