@@ -148,10 +148,11 @@ class PackageMachine(Machine):
         super().__init__("qemu", release, images.LAB / "logs" / name)
         self.kernel = root.path / f"boot/vmlinuz-{release}"
         images.initrd(release, root.path, self.initrd)
-        # What no machine needs that only runs.
+        # What no machine needs that only runs, and what runs() made.
         root.outside("mksquashfs", root.path, self.disks[0], "-quiet", "-no-progress", "-noappend",
                      "-noI", "-noD", "-noF", "-noX",
-                     "-e", "root", "archive", "usr/src", "usr/lib/gcc", "usr/share/doc", "var/cache")
+                     "-e", "usr/local/bin/uname", "root", "archive", "usr/src", "usr/lib/gcc",
+                     "usr/share/doc", "var/cache")
         tree = debian.PACKAGES / "payload"
         shutil.rmtree(tree, ignore_errors=True)
         for program, path in (("/bin/busybox", "usr/bin/busybox"),
