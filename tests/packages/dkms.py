@@ -41,7 +41,7 @@ def version_of(release):
 
 def previous_release():
     """The release before, of those whose source Debian's archive still has."""
-    sources = re.findall(rf"{SOURCE} \| (\S+)", images.run("apt-cache", "madison", SOURCE))
+    sources = re.findall(rf"{SOURCE} \|\s+(\S+)", images.run("apt-cache", "madison", SOURCE))
     name = re.escape(SERIES) + r"\.[0-9]+(-[0-9]+|\+deb12)-cloud-amd64"
     found = images.run("apt-cache", "search", "--names-only", f"^linux-headers-{name}$")
     releases = {version_of(release): release for release in re.findall(r"^linux-headers-(\S+)", found, re.M)}
@@ -55,9 +55,10 @@ OLD = previous_release()
 
 def packages_of(release):
     """A kernel, and what it takes to build modules for it."""
-    base = release.replace("-cloud", "").removesuffix("-amd64")
-    return [f"linux-image-{release}", f"linux-headers-{release}", f"linux-headers-{base}-common",
-            f"linux-kbuild-{base}"]
+    headers = f"linux-headers-{release}"
+    depends = images.run("apt-cache", "depends", headers)
+    return [f"linux-image-{release}", headers,
+            *re.findall(r"Depends: (linux-headers-\S+-common|linux-kbuild-\S+)", depends)]
 
 
 @pytest.fixture

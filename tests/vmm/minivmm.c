@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "guest.h"
 #include "statsfd.h"
+#include "vmm.h"
 
 #include <cpuid.h>
 #include <ctype.h>
@@ -25,16 +26,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
-#define EXIT_USAGE 2
-#define EXIT_NO_SUPPORT 77
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
 #define PAGE_SIZE 4096
 
 /* Guest-physical addresses; the guest maps its first GiB one to one. */
@@ -154,18 +150,6 @@ struct step_type {
 };
 
 /* KVM */
-
-static int kvm_ioctl(int fd, unsigned long request, const char *name,
-		     unsigned long arg)
-{
-	int r = ioctl(fd, request, arg);
-
-	if (r < 0)
-		err(EXIT_FAILURE, "%s", name);
-	return r;
-}
-#define KVM_IOCTL(fd, request, arg) \
-	kvm_ioctl(fd, request, #request, (unsigned long)(arg))
 
 static void open_kvm(void)
 {

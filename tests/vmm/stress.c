@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "statsfd.h"
+#include "vmm.h"
 
 #include <dirent.h>
 #include <err.h>
@@ -20,13 +21,11 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -34,10 +33,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
-#define EXIT_NO_SUPPORT 77
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
 #define MSEC 1000
 
 #define DEBUGFS "/sys/kernel/debug/kvm"
@@ -735,18 +730,6 @@ struct vm {
 	struct statsfd stats[1 + NR_VCPUS];
 	uint64_t *before[1 + NR_VCPUS], *after[1 + NR_VCPUS];
 };
-
-static int kvm_ioctl(int fd, unsigned long request, const char *name,
-		     unsigned long arg)
-{
-	int r = ioctl(fd, request, arg);
-
-	if (r < 0)
-		err(EXIT_FAILURE, "%s", name);
-	return r;
-}
-#define KVM_IOCTL(fd, request, arg) \
-	kvm_ioctl(fd, request, #request, (unsigned long)(arg))
 
 static uint16_t guest_address(const unsigned char *code)
 {

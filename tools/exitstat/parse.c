@@ -30,18 +30,20 @@ struct stats_parser {
 	uint64_t total[NR_COUNTS];
 };
 
-int parser_damaged(const struct parser *parser, const char *fmt, ...)
+int damaged(const char *path, unsigned int line, const char *fmt, ...)
 {
-	char what[160];
+	char what[160], where[32] = "";
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
+	if (line)
+		snprintf(where, sizeof(where), ", line %u", line);
 	return fail(
 		STATUS_ERROR,
-		"%s, line %u: %s: this is not whole output of KVM's exit accounting, try again",
-		parser->path, parser->line, what);
+		"%s%s: %s: this is not whole output of KVM's exit accounting, try again",
+		path, where, what);
 }
 
 bool parse_u64(const char *text, uint64_t max, uint64_t *value)

@@ -36,8 +36,8 @@ int parser_init(struct parser *parser, const char *path, char *text,
 /* Split the next line into words.  There must be one. */
 int parser_line(struct parser *parser);
 /* Say that the line is not what KVM prints. */
-int parser_damaged(const struct parser *parser, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+#define parser_damaged(parser, ...) \
+	damaged((parser)->path, (parser)->line, __VA_ARGS__)
 /* The first line: @title, a version that we know, and @scope. */
 int parser_title(struct parser *parser, const char *title, const char *scope);
 /* Is @key in the line of keys? */
@@ -52,6 +52,13 @@ int parser_column(const struct parser *parser, const char *name, size_t *column,
 /* Is this text the reason of a row?  "-" is not a number. */
 int parser_reason(const struct parser *parser, const char *text, bool *none,
 		  uint32_t *reason);
+
+/*
+ * Say that @path is not what KVM prints, and why, in @line if that is not 0;
+ * returns STATUS_ERROR.
+ */
+int damaged(const char *path, unsigned int line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* STATUS_OK, or a message that @path is too new for this program. */
 int check_version(const char *path, uint64_t version);

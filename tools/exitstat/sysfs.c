@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,21 +48,6 @@ bool sysfs_is_there(const char *sysfs)
 	return !stat(root, &st) || (errno != ENOENT && errno != ENOTDIR);
 }
 
-__attribute__((format(printf, 2, 3))) static int damaged(const char *path,
-							 const char *fmt, ...)
-{
-	char what[160];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	return fail(
-		STATUS_ERROR,
-		"%s: %s: this is not whole output of KVM's exit accounting, try again",
-		path, what);
-}
-
 /* The directory goes with kvm_intel or kvm_amd, and may come again with it. */
 static bool is_gone(const struct reader *reader)
 {
@@ -86,7 +70,7 @@ static int explain(const struct reader *reader, const char *path, int error)
 	if (reader->dir && is_gone(reader))
 		return gone(reader);
 	if (error == ENOENT && reader->dir)
-		return damaged(path, "the file is missing");
+		return damaged(path, 0, "the file is missing");
 	if (error == EACCES || error == EPERM)
 		return fail(
 			STATUS_ERROR,
@@ -108,13 +92,13 @@ static int read_line(const struct reader *reader, const char *path, char *line,
 		return explain(reader, path, errno);
 
 	if (!len)
-		status = damaged(path, "the file is empty");
+		status = damaged(path, 0, "the file is empty");
 	else if (text[len - 1] != '\n')
-		status = damaged(path, "the line has no end");
+		status = damaged(path, 0, "the line has no end");
 	else if (strcspn(text, "\n") != len - 1)
-		status = damaged(path, "it is not one line");
+		status = damaged(path, 0, "it is not one line");
 	else if (len > size)
-		status = damaged(path, "the line is too long");
+		status = damaged(path, 0, "the line is too long");
 	else
 		snprintf(line, size, "%.*s", (int)len - 1, text);
 
@@ -142,7 +126,7 @@ static int read_u64(const struct reader *reader, const char *dir,
 	set_path(reader, path, dir, file);
 	status = read_line(reader, path, line, sizeof(line));
 	if (!status && !parse_u64(line, max, value))
-		status = damaged(path, "no valid %s", file);
+		status = damaged(path, 0, "no valid %s", file);
 	return status;
 }
 
@@ -154,7 +138,7 @@ static int read_name(const struct reader *reader, const char *dir, char *name)
 	set_path(reader, path, dir, "name");
 	status = read_line(reader, path, line, sizeof(line));
 	if (!status && !parse_name(line, name))
-		status = damaged(path, "no valid name");
+		status = damaged(path, 0, "no valid name");
 	return status;
 }
 
@@ -166,7 +150,7 @@ static int read_isa(const struct reader *reader)
 	set_path(reader, path, NULL, "isa");
 	status = read_line(reader, path, line, sizeof(line));
 	if (!status && !parse_word(line, reader->snap->isa))
-		status = damaged(path, "no valid isa");
+		status = damaged(path, 0, "no valid isa");
 	return status;
 }
 
@@ -182,7 +166,7 @@ static int read_version(const struct reader *reader)
 
 	set_path(reader, path, NULL, "version");
 	return version ? check_version(path, version) :
-			 damaged(path, "no valid version");
+			 damaged(path, 0, "no valid version");
 }
 
 static int read_head(const struct reader *reader)
@@ -246,7 +230,7 @@ static int read_reason(const struct reader *reader, const char *dir)
 	size_t c;
 
 	if (!parse_dir(dir, &row))
-		return damaged(reader->root,
+		return damaged(reader->root, 0,
 			       "a directory has no reason's name");
 
 	status = read_name(reader, dir, row.name);
@@ -285,10 +269,10 @@ static int read_reasons(const struct reader *reader)
 		return gone(reader);
 	/* KVM makes it last and removes it last, so now the rest was there. */
 	if (!other)
-		return damaged(reader->root,
+		return damaged(reader->root, 0,
 			       "the directory " DIR_PREFIX "other is missing");
 	if (!snapshot_finish(reader->snap))
-		return damaged(reader->root, "it has a reason twice");
+		return damaged(reader->root, 0, "it has a reason twice");
 	return STATUS_OK;
 }
 
