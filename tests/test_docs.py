@@ -84,7 +84,7 @@ ELSEWHERE = {
     # By make check-packages.
     **dict.fromkeys((
         "sudo apt install --no-install-recommends linux-headers-$(uname -r) "
-        "linux-source-6.12=$(dpkg-query -W -f '${Version}' linux-image-$(uname -r))",
+        "linux-source-$(uname -r | cut -d. -f1,2)=$(dpkg-query -W -f '${Version}' linux-image-$(uname -r))",
         "sudo apt install --no-install-recommends ./build/deb/exitstat_*.deb "
         "./build/deb/exitstat-kvm-dkms_*.deb",
         "cat /sys/module/kvm/version",

@@ -25,8 +25,7 @@ LAB = BUILD / "lab"
 HERE = pathlib.Path(__file__).resolve().parent
 # Bochs wants whole cylinders of 16 heads and 63 sectors.
 CYLINDER = 16 * 63 * 512
-# In the order in which they can be loaded.
-BOOT_MODULES = ("scsi_common", "scsi_mod", "libata", "ata_piix", "sd_mod", "squashfs", "overlay")
+BOOT_MODULES = ("ata_piix", "sd_mod", "squashfs", "overlay")
 DISK_MARGIN = 200 << 20
 
 
@@ -216,6 +215,21 @@ def builtin(modules):
             for line in (modules / "modules.builtin").read_text().splitlines()}
 
 
+def module_name(path):
+    return path.name.split(".")[0].replace("-", "_")
+
+
+def in_order(files, names):
+    """Modules in an order in which they can be loaded, with those that they depend on."""
+    found = []
+    for name in names:
+        if name in files and name not in found:
+            depends = run("modinfo", "-F", "depends", files[name]).replace("-", "_").strip().split(",")
+            found += [n for n in in_order(files, filter(None, depends)) if n not in found]
+            found.append(name)
+    return found
+
+
 def initrd(krel, root=None, target=None):
     """Of a kernel installed below root; by default of the unpacked or built one."""
     root = root or kernel_dir(krel)
@@ -228,12 +242,11 @@ def initrd(krel, root=None, target=None):
         tree = tmp / "tree"
         (tree / "modules").mkdir(parents=True)
         busybox(tree)
-        files = {p.name.split(".")[0]: p for p in modules.rglob("*.ko*")}
-        needed = [name for name in BOOT_MODULES if name in files]
-        missing = set(BOOT_MODULES) - set(needed) - builtin(modules)
+        files = {module_name(p): p for p in modules.rglob("*.ko*")}
+        missing = set(BOOT_MODULES) - files.keys() - builtin(modules)
         if missing:
             raise BuildError(f"the kernel {krel} has no {', '.join(sorted(missing))}")
-        for i, name in enumerate(needed):
+        for i, name in enumerate(in_order(files, BOOT_MODULES)):
             module = tree / "modules" / f"{i}-{name}.ko"
             packed = files[name].read_bytes()
             module.write_bytes(lzma.decompress(packed) if files[name].suffix == ".xz" else packed)
