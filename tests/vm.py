@@ -19,9 +19,9 @@ LEAF_CYCLES, LEAF_EXITS, LEAF_ALL_CYCLES, LEAF_ALL_EXITS = 0x4FFFFFFC, 0x4FFFFFF
 LEAVES = (LEAF_SIGNATURE, LEAF_INFO, LEAF_CYCLES, LEAF_EXITS, LEAF_ALL_CYCLES, LEAF_ALL_EXITS)
 
 
-def minivmm(machine, *arguments, timeout=120):
-    """Run minivmm to its end; return what each step reported."""
-    output = machine.check(f"minivmm {' '.join(arguments)}", timeout)
+def minivmm(machine, *arguments, timeout=120, under=""):
+    """Run minivmm, under another command, to its end; return what each step reported."""
+    output = machine.check(f"{under} minivmm {' '.join(arguments)}", timeout)
     return [json.loads(line) for line in output.splitlines()]
 
 
