@@ -101,8 +101,8 @@ def test_hooks(module, name, limit):
     # Switched off: not one call, not one reading of the TSC, nothing of the accounting.
     assert not function.calls(off) & SLOW_PATHS
     assert not [a for a in off if function.instructions[a][2].startswith("kvm_exit_")]
-    # vcpu_wait() enables preemption again.
-    assert function.calls(ours) <= SLOW_PATHS | {"__SCT__preempt_schedule"}
+    # vcpu_wait() enables preemption again, with PREEMPT_DYNAMIC or without.
+    assert function.calls(ours) <= SLOW_PATHS | {"__SCT__preempt_schedule", "preempt_schedule_thunk"}
     mnemonics = [function.instructions[a][0] for a in ours]
     assert not [m for m in mnemonics if "lock" in m or "xchg" in m and m != "xchg"]
     assert "rdtsc" in mnemonics
