@@ -6,7 +6,8 @@ import re
 TOP = pathlib.Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md",
          *sorted(f"Documentation/{p.name}" for p in (TOP / "Documentation").glob("*.md"))]
-COMMAND = re.compile(r"(?:[A-Z]+=(?:\$\([^)]*\)|\S)+ )*(?:sudo|make|man|cat|chgrp|apt|xz|exitstat|/usr/bin/python3) ")
+COMMAND = re.compile(r"(?:[A-Z]+=(?:\$\([^)]*\)|\S)+ )*"
+                     r"(?:sudo|make|man|cat|chgrp|apt|xz|exitstat|/usr/bin/python3) ")
 # No command as it stands.
 SYNOPSIS = re.compile(r"^exitstat( |$)|=VERSION$")
 
