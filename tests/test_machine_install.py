@@ -23,8 +23,8 @@ def test_install_and_go_back(own_machine):
         return True
 
     # As after make modules, on a host that has the stock modules only.
-    machine.check("mkdir -p /tmp/top/build/modules && "
-                  "mv /lib/modules/$(uname -r)/updates /tmp/top/build/modules/$(uname -r) && depmod && "
+    machine.check("cd /lib/modules/$(uname -r); built=/tmp/top/build/modules/$(uname -r); mkdir -p $built && "
+                  "mv updates/*.ko $built && depmod && "
                   f"modprobe -r {vendor} kvm && modprobe {vendor}", 120)
     assert not ours()
     readme("sudo install", "sudo modprobe")

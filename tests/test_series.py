@@ -29,7 +29,8 @@ def git(*args, cwd):
 def test_make_apply(tmp_path):
     assert PATCHES
     tree = tmp_path / "linux"
-    for name in "arch/x86/kvm", "virt/kvm", "arch/x86/include", "Documentation/virt/kvm":
+    for name in ("arch/x86/kvm", "virt/kvm", "arch/x86/include", "Documentation/virt/kvm",
+                 "tools/testing/selftests/kvm"):
         shutil.copytree(SOURCE / name, tree / name)
     (tree / "include/linux").mkdir(parents=True)
     shutil.copy2(SOURCE / "include/linux/kvm_host.h", tree / "include/linux")
