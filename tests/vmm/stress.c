@@ -677,8 +677,10 @@ static void read_sysfs(void)
 			if (!has_end(text, "\n"))
 				errx(EXIT_FAILURE, "%s: no line", f->path);
 			count(READ_SYSFS);
+			/* The kernel refines tsc_khz once it has measured it. */
 			if (has_end(f->path, "/name") ||
 			    has_end(f->path, "/isa") ||
+			    has_end(f->path, "/tsc_khz") ||
 			    has_end(f->path, "/enabled"))
 				continue;
 			text[strlen(text) - 1] = '\0';
