@@ -23,12 +23,23 @@ def commands(page):
     return found
 
 
-def steps(page, first, last):
-    """The commands of a page from one that begins so to one that begins so, as root says them."""
+def steps(page, first, last=None):
+    """A page's commands from the one that begins so to the next that begins so, as root says them."""
     found = commands(page)
     begin = next(i for i, command in enumerate(found) if command.startswith(first))
-    end = next(i for i, command in enumerate(found[begin:], begin) if command.startswith(last))
+    end = next(i for i, command in enumerate(found[begin:], begin) if command.startswith(last or first))
     return [command.replace("sudo ", "") for command in found[begin:end + 1]]
+
+
+def put(program, script):
+    """Write a shell script that stands for a program."""
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def put_uname(directory, release):
+    """A uname of a host that runs this kernel."""
+    put(directory / "uname", f'[ "$*" != -r ] || exec echo {release}\nexec /usr/bin/uname "$@"')
 
 
 def environment(**more):

@@ -7,9 +7,8 @@ import subprocess
 import sys
 import time
 
-import docs
 import pytest
-from docs import TOP
+from docs import TOP, environment
 
 KREL = os.environ["KREL"]
 EMU = os.environ.get("EMU", "bochs")
@@ -45,7 +44,7 @@ def booting_demo():
 @pytest.mark.parametrize("emulator", sorted({EMU, "qemu"}))
 def test_demo(emulator):
     run = subprocess.run(["make", "-s", "demo"], cwd=TOP, text=True,
-                         env=docs.environment(EMU=emulator, KREL=KREL), stdout=subprocess.PIPE,
+                         env=environment(EMU=emulator, KREL=KREL), stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, timeout=900, check=False)
     assert run.returncode == 0, run.stdout
     assert "Guest and host agree." in run.stdout.splitlines()[-2]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from docs import PAGES, TOP, commands, environment
+from docs import PAGES, TOP, commands, environment, put, put_uname
 
 KREL = os.environ["KREL"]
 # Made by make, or the reader's own.
@@ -124,11 +124,9 @@ def desk(tmp_path_factory):
     """A reader's: what is built is in PATH, the kernel that runs is the machine's, sudo is root."""
     path = tmp_path_factory.mktemp("desk")
     (path / "bin").mkdir()
-    for name, does in (("sudo", 'exec "$@"'),
-                       ("uname", f'[ "$*" != -r ] || exec echo {KREL}; exec /usr/bin/uname "$@"'),
-                       ("exitstat", f'exec {TOP}/build/exitstat "$@"')):
-        (path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
-        (path / "bin" / name).chmod(0o755)
+    put(path / "bin/sudo", 'exec "$@"')
+    put(path / "bin/exitstat", f'exec {TOP}/build/exitstat "$@"')
+    put_uname(path / "bin", KREL)
     shutil.copytree(TOP / "Documentation/study", path / "Documentation/study")
     return path
 

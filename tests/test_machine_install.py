@@ -1,22 +1,20 @@
 """Installing the modules by hand, word for word as the README says it."""
 import docs
-from vm import REASONS, by_reason, minivmm
-
-EXIT_STATS = "/sys/kernel/debug/kvm/exit_stats"
+from vm import DEBUGFS, REASONS, by_reason, minivmm
 
 
 def test_install_and_go_back(own_machine):
     machine = own_machine
     vendor = machine.vendor_module
 
-    def readme(first, last):
+    def readme(first, last=None):
         for command in docs.steps("README.md", first, last):
             machine.check(f"cd /tmp/top; {command.replace('kvm_intel', vendor)}", 120)
 
     def ours():
         """Whether the modules in use count, and that they count right."""
         step, = minivmm(machine, "cpuid:1000")
-        if machine.run(f"test -e {EXIT_STATS}")[1]:
+        if machine.run(f"test -e {DEBUGFS}/exit_stats")[1]:
             assert "exit_reason_exits" not in step["delta"]
             return False
         assert by_reason(machine, step["delta"])[REASONS[machine.isa].CPUID] == 1000
@@ -29,7 +27,7 @@ def test_install_and_go_back(own_machine):
     assert not ours()
     readme("sudo install", "sudo modprobe")
     assert ours()
-    readme("sudo modprobe -r kvm_intel kvm && sudo modprobe kvm exit_stats_cpuid=host", "sudo modprobe")
+    readme("sudo modprobe -r kvm_intel kvm && sudo modprobe kvm exit_stats_cpuid=host")
     assert machine.check("cat /sys/module/kvm/parameters/exit_stats_cpuid") == "host\n"
     assert ours()
     readme("sudo rm", "sudo modprobe")

@@ -23,7 +23,7 @@ from packages import debian
 NEW = os.environ["KREL"]
 FLAVOUR = NEW.replace("-cloud", "")
 CUSTOM = NEW.split("+")[0] + "-custom"
-SERIES = ".".join(NEW.split(".")[:2])
+SERIES = images.version(NEW)
 SOURCE = f"linux-source-{SERIES}"
 # 6.1 is Debian 12's own, and has no version in that name.
 HEADERS = "linux-headers-amd64" if SERIES == "6.1" else f"linux-headers-{SERIES}-amd64"
@@ -81,15 +81,13 @@ def root(debs, request):
 
 def runs(root, release):
     """From now on it is this kernel that the host runs."""
-    (root.path / "usr/local/bin/uname").write_text(
-        f'#!/bin/sh\n[ "$*" != -r ] || exec echo {release}\nexec /usr/bin/uname "$@"\n')
-    (root.path / "usr/local/bin/uname").chmod(0o755)
+    docs.put_uname(root.path / "usr/local/bin", release)
 
 
-def as_documented(root, page, first, last):
+def as_documented(root, page, first, last=None):
     """Run a page's commands as they stand, but for the kernel's version; return what they say."""
     return root.run("cd /root && " + " && ".join(
-        command.replace("linux-headers-6.12-amd64", HEADERS).replace("6.12", SERIES)
+        command.replace("linux-headers-6.12-amd64", HEADERS)
         for command in docs.steps(page, first, last)))
 
 
@@ -173,7 +171,7 @@ def boot(root, release, ours):
         machine.boot()
         assert machine.check("uname -r").strip() == release
         machine.check("modprobe kvm_amd")
-        for command in docs.steps("README.md", "sudo modprobe", "sudo modprobe"):
+        for command in docs.steps("README.md", "sudo modprobe"):
             machine.check(command.replace("kvm_intel", "kvm_amd"))
         done = minivmm(machine, f"cpuid:{CPUIDS}")[0]
         assert done["delta"]["exits"] >= CPUIDS
@@ -207,7 +205,7 @@ def test_life(root, debs):
     apt_install(root, "openssl")
     apt_install(root, f"linux-image-{FLAVOUR}")
     said = as_documented(root, "Documentation/install.md",
-                         *["sudo apt install --no-install-recommends linux-headers-6.12"] * 2)
+                         "sudo apt install --no-install-recommends linux-headers-6.12")
     assert f"Building KVM with exit accounting for {FLAVOUR}" in said
     assert has_modules(root, FLAVOUR) and has_modules(root, NEW)
     for name in MODULES:
@@ -225,10 +223,10 @@ def test_life(root, debs):
     assert root.run(f"modinfo -k {NEW} -F signer kvm") == "DKMS module signing key\n"
     root.run(f"dkms uninstall exitstat-kvm/0.1 -k {NEW}")
     assert not has_modules(root, NEW)
-    as_documented(root, "Documentation/install.md", "sudo dkms install", "sudo dkms install")
+    as_documented(root, "Documentation/install.md", "sudo dkms install")
     assert has_modules(root, NEW) and has_modules(root, OLD) == fits
 
-    as_documented(root, "Documentation/install.md", "sudo apt remove", "sudo apt remove")
+    as_documented(root, "Documentation/install.md", "sudo apt remove")
     assert not has_modules(root, NEW) and not has_modules(root, OLD)
     assert not list(root.path.glob("lib/modules/*/updates"))
     assert not list(root.path.glob("var/lib/dkms/exitstat*"))
