@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import pace
 from tool import (
     ASAN, BUILD, COMMANDS, COUNTS, DATA, ENV, GUEST_CYCLES, HEADING, HEADINGS, L1_ROWS, MODEL,
     OLD_ROWS, RECORDS, ROWS, SHARED, SRC, STATIC, Tree, U64_MAX, check_ok, check_refused, loads,
@@ -983,7 +984,7 @@ def test_every_prefix(tree):
 def parse(texts):
     records = b"".join(struct.pack("=I", len(t)) + t for t in texts)
     result = subprocess.run([RECORDS], input=records, capture_output=True,
-                            env=ENV, timeout=30)
+                            env=ENV, timeout=pace.limit(30))
     assert result.returncode == 0, result.stderr.decode()
     return result.stdout.decode().splitlines()
 
@@ -1209,6 +1210,7 @@ def test_reader_that_goes(tree):
         assert (result.returncode, result.stderr) == (-signal.SIGPIPE, "")
 
 
+@pytest.mark.valgrind
 def test_valgrind(vms):
     for args, status in ([], 0), (["--json"], 0), (["--vm", "7"], 0), \
             (["--vm", "12"], 0), (["--vm", "1"], 1), (["--help"], 0), (["-x"], 2):
@@ -1224,6 +1226,7 @@ def test_valgrind(vms):
     assert result.returncode == 1, result.stderr
 
 
+@pytest.mark.valgrind
 def test_valgrind_sysfs(sysfs):
     def check(status):
         result = run("valgrind", "-q", "--error-exitcode=99",

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import jsonschema
+import pace
 import pytest
 
 from lab import images
@@ -248,7 +249,7 @@ def changing(tree, texts, *args, **kwargs):
             path = tree.path / "kvm/new"
             path.write_text(text)
             path.rename(tree.path / "kvm/exit_stats")
-    out, err = tool.communicate(timeout=30)
+    out, err = tool.communicate(timeout=pace.limit(30))
     return documents, out, err, tool.returncode
 
 
@@ -337,7 +338,7 @@ def test_command_that_is_interrupted(host):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     assert tool.stdout.readline() == "go\n"
     os.killpg(tool.pid, signal.SIGINT)
-    out, err = tool.communicate(timeout=30)
+    out, err = tool.communicate(timeout=pace.limit(30))
     assert (tool.returncode, err) == (128 + signal.SIGINT, "")
     assert out.startswith("host: ")
 

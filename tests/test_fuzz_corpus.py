@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 
+import pace
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -18,10 +19,7 @@ TARGETS = sorted(path.stem for path in FUZZ.glob("fuzz_*.c"))
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    subprocess.run(["make", "-s", "-C", FUZZ, f"O={BUILD}", f"-j{os.cpu_count()}", "replay"],
-                   check=True)
+pytestmark = [pytest.mark.usefixtures("replay_programs"), pytest.mark.together(seconds=20)]
 
 
 def kept(target):
@@ -31,7 +29,7 @@ def kept(target):
 def replay(target, paths, tmp_path):
     return subprocess.run([REPLAY / target, *paths], env={**ENV, "TMPDIR": str(tmp_path)},
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", timeout=120, check=False)
+                          errors="replace", timeout=pace.limit(120), check=False)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -18,17 +18,19 @@ import termios
 import time
 
 import docs
+import pace
 import pytest
 
 import tool
 import tree as trees
+from pace import wait_until
 
 MAN = tool.SRC / "man"
 UNITS = tool.SRC / "systemd"
 COMPLETION = tool.SRC / "completion/exitstat"
 PAGES = sorted(page.name for page in MAN.iterdir())
 
-pytestmark = pytest.mark.usefixtures("programs")
+pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.together(seconds=60)]
 
 
 @pytest.fixture(scope="module")
@@ -372,9 +374,9 @@ class Shell:
         os.write(self.fd, text.encode())
 
     def wait_for(self, pattern):
-        until = time.monotonic() + 30
+        deadline = pace.Deadline(30)
         while not (match := re.search(pattern, self.text)):
-            ready, _, _ = select.select([self.fd], [], [], max(0, until - time.monotonic()))
+            ready, _, _ = select.select([self.fd], [], [], max(0, deadline.left()))
             assert ready, f"bash says only {self.text!r}"
             self.text += os.read(self.fd, 65536).decode()
         self.text = self.text[match.end():]
@@ -401,7 +403,7 @@ class Shell:
     def close(self):
         os.close(self.fd)
         self.process.send_signal(signal.SIGHUP)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=pace.limit(30))
 
 
 @pytest.fixture(scope="module")
@@ -609,7 +611,7 @@ class Systemd:
 
     def run(self, *command, **kwargs):
         return subprocess.run(["nsenter", "-t", str(self.pid), "-a", *map(str, command)], capture_output=True,
-                              text=True, timeout=120, **kwargs)
+                              text=True, timeout=pace.limit(120), **kwargs)
 
     def check(self, *command, **kwargs):
         result = self.run(*command, **kwargs)
@@ -665,14 +667,6 @@ def try_rmdir(path):
     except OSError:
         return False
     return True
-
-
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end
-        time.sleep(.05)
-    return result
 
 
 @pytest.fixture(scope="module")

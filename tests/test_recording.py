@@ -20,6 +20,7 @@ import time
 
 import pytest
 
+import pace
 import tool
 import tree as trees
 from tool import ASAN, COUNTS, SHARED, STATIC, check_ok, check_refused, run
@@ -110,14 +111,14 @@ class Recorder:
         return self.result()
 
     def result(self):
-        stderr = self.process.communicate(timeout=20)[1]
+        stderr = self.process.communicate(timeout=pace.limit(20))[1]
         return self.process.returncode, stderr
 
 
 def wait_for(condition, alive=lambda: True):
-    end = time.monotonic() + 20
+    deadline = pace.Deadline(20)
     while not condition():
-        assert alive() and time.monotonic() < end
+        assert alive() and not deadline.over()
         time.sleep(0.005)
 
 
@@ -1278,6 +1279,7 @@ def test_diff_refuses(host, tmp_path):
     check_refused(run(ASAN, "diff", a, a, "--vm", "1-1"), 1, "nothing that these options mean")
 
 
+@pytest.mark.valgrind
 @pytest.mark.parametrize("command", [
     ["record", "-o", "TMP/new", "-n", "2", "-d", "0.01", "--vcpu", "all", "--latency", "TREE"],
     ["report", "TMP/recording"], ["report", "TMP/recording", "--vm", "*", "--json"],

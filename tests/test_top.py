@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import pace
 from tool import ASAN, COUNTS, ENV, MODEL, STATIC, Tree, check_refused, run, text_of
 
 # 1 GHz: a cycle is a nanosecond.
@@ -141,13 +142,13 @@ class Screen:
 
     def wait(self, condition, seconds=10):
         """The lines of the screen, once condition is true of them."""
-        end = time.monotonic() + seconds
+        deadline = pace.Deadline(seconds)
         while True:
             lines = self.capture()
             result = condition(lines)
             if result:
                 return lines
-            if time.monotonic() > end:
+            if deadline.over():
                 errors = self.path / "errors"
                 raise AssertionError("the screen is:\n" + "\n".join(lines) + "\n"
                                      + (errors.read_text() if errors.exists() else ""))
@@ -178,10 +179,7 @@ class Screen:
 
     def wait_end(self):
         status = self.path / "status"
-        end = time.monotonic() + 10
-        while not status.exists():
-            assert time.monotonic() < end, "\n".join(self.capture())
-            time.sleep(0.03)
+        pace.wait_until(status.exists, 10, 0.03, told=lambda: "\n".join(self.capture()))
         return int(status.read_text())
 
     def check_restored(self, shows=True):
@@ -751,10 +749,7 @@ def test_stop_and_continue(program, host, top):
     screen.wait_for("TSC 1000.000 MHz")
     os.kill(screen.pid, signal.SIGTSTP)
     stat = pathlib.Path(f"/proc/{screen.pid}/stat")
-    end = time.monotonic() + 10
-    while stat.read_text().split(")")[1].split()[0] != "T":
-        assert time.monotonic() < end
-        time.sleep(0.03)
+    pace.wait_until(lambda: stat.read_text().split(")")[1].split()[0] == "T", 10)
     lines = screen.wait_for("STOPPED")
     assert "TSC 1000.000 MHz" not in "\n".join(lines)
     screen.resize(100, 30)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import pace
 import tree as trees
 from tree import COLUMNS, EXITS, HANDLE, PREEMPTED, TIMES, U64, USER, WAIT, Tree
 
@@ -23,7 +24,7 @@ def tree(request, tmp_path):
 
 def exitstat(tree, *args):
     done = subprocess.run([EXITSTAT, *args, "--debugfs", tree.debugfs, "--procfs", tree.procfs],
-                          env=ENV, capture_output=True, text=True, timeout=60, check=False)
+                          env=ENV, capture_output=True, text=True, timeout=pace.limit(60), check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

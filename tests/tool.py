@@ -6,6 +6,8 @@ import pathlib
 import re
 import subprocess
 
+import pace
+
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SRC = TOP / "tools/exitstat"
 DATA = TOP / "tests/data/exitstat"
@@ -112,7 +114,7 @@ class Tree:
 
 def run(*command, env=None, **kwargs):
     kwargs = {"stdout": subprocess.PIPE, **kwargs}
-    return subprocess.run([str(arg) for arg in command], text=True, timeout=60,
+    return subprocess.run([str(arg) for arg in command], text=True, timeout=pace.limit(60),
                           stderr=subprocess.PIPE, env={**ENV, **(env or {})},
                           **kwargs)
 

@@ -18,6 +18,8 @@ import subprocess
 import tempfile
 import time
 
+import pace
+
 TOP = pathlib.Path(__file__).resolve().parents[3]
 TEMPLATE = TOP / "tools/exitstat/report.html"
 CHART_JS = pathlib.Path("/usr/share/javascript/chart.js/chart.min.js")
@@ -340,7 +342,7 @@ class Browser:
 
     def _message(self, deadline):
         while b"\0" not in self.buffer:
-            left = deadline - time.monotonic()
+            left = deadline.left()
             if left <= 0 or not select.select([self.stdout], [], [], left)[0]:
                 raise TimeoutError("Chromium does not answer")
             data = os.read(self.stdout, 1 << 20)
@@ -358,7 +360,7 @@ class Browser:
         text = memoryview(json.dumps(message).encode() + b"\0")
         while text:
             text = text[os.write(self.stdin, text):]
-        deadline = time.monotonic() + timeout
+        deadline = pace.Deadline(timeout)
         while True:
             answer = self._message(deadline)
             if answer.get("id") == self.last_id:
@@ -385,11 +387,7 @@ class Browser:
         return result["result"].get("value")
 
     def wait_for(self, expression, timeout=20):
-        deadline = time.monotonic() + timeout
-        while not self.js(expression):
-            if time.monotonic() > deadline:
-                raise TimeoutError(expression)
-            time.sleep(0.02)
+        pace.wait_until(lambda: self.js(expression), timeout, 0.02, told=lambda: expression)
 
     def open(self, path, ready="window.exitstatReady === true"):
         self.events.clear()
