@@ -14,12 +14,18 @@ OWN_KERNEL := $(wildcard kernel/$(KERNEL)/suite)
 EMU ?= bochs
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
+PYTEST := $(PYTHON) -m pytest -p no:cacheprovider
+# Two kinds of machine are emulated, one by each, while what needs none runs beside.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+PARALLEL = -n $(WORKERS) --dist loadgroup
 
 help:
 	@echo "make demo          boot a machine with VMX, a guest in it, and look at the guest's exits"
 	@echo "make check         run all tests, on emulated machines too"
 	@echo "make check-all     the machine's tests on all kernels, too: $(KERNELS)"
 	@echo "make check-debug   the series under stress, on kernels that check memory, locks and races"
+	@echo "make check-valgrind  what the tests with ASan see, once more with valgrind"
+	@echo "make check-demo    all of make demo on Bochs, as a test"
 	@echo "make check-packages  install the packages, and boot kernels for which DKMS built KVM"
 	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
 	@echo "make bench         what accounting and the tool cost, and write Documentation/performance.md"
@@ -114,13 +120,19 @@ debug-kernels: series packages-kernel
 
 check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
-	@KREL=$(KREL) $(PYTHON) -m pytest -p no:cacheprovider tests/debug/debug_kernels.py
+	@KREL=$(KREL) $(PYTEST) tests/debug/debug_kernels.py
 
 check-packages: lab packages-deb packages-chroot
-	@KREL=$(KREL) $(PYTHON) -m pytest -v -p no:cacheprovider tests/packages/install.py tests/packages/dkms.py
+	@KREL=$(KREL) $(PYTEST) -v tests/packages/install.py tests/packages/dkms.py
 
 check: lab packages-deb
-	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
+	@KREL=$(KREL) EMU=$(EMU) $(PYTEST) $(PARALLEL) -m "not valgrind and not whole_demo" --durations=25 -rs tests
+
+check-valgrind: tools
+	@KREL=$(KREL) $(PYTEST) -m valgrind tests
+
+check-demo: lab
+	@KREL=$(KREL) $(PYTEST) -m whole_demo tests/test_demo.py
 
 # All tests on the default kernel; those of the series, the modules and the machine on the others.
 KERNEL_TESTS := tests/test_series.py tests/test_modules.py tests/test_disassembly.py tests/test_machine_*.py
@@ -130,7 +142,7 @@ check-all: check
 	done
 
 check-kernel: lab
-	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider $(KERNEL_TESTS)
+	@KREL=$(KREL) EMU=$(EMU) $(PYTEST) $(PARALLEL) -rs $(KERNEL_TESTS)
 
 bench: lab packages-bench
 	@$(PYTHON) tests/bench/exitstat.py
@@ -158,5 +170,5 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help rfc own-kernel check-all check-kernel check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+.PHONY: help rfc own-kernel check-all check-kernel check-valgrind check-demo check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
 	run-demo check install clean

@@ -1,9 +1,11 @@
-"""The emulated machine that tests share: one boot serves many.
+"""Who runs which test, and the emulated machines that tests share: one boot serves many.
 
-A test that needs it takes `machine`; if a test loses it, the next one gets a new
-boot.  What the machine said during a test is kept in build/lab/logs/<test>/.
+A test that needs a machine takes `machine`; if a test loses it, the next one gets a new one.
+All tests of one kind of machine are a group, which one of xdist's workers runs from its first to its
+last, and then powers the machine off; so are those of a module, where they share something dear.
+What a machine said during a test is kept in build/lab/logs/<test>/.
 """
-import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -23,43 +25,9 @@ KREL = os.environ.get("KREL") or subprocess.run(
 os.environ["KREL"] = KREL
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"
+# Its machines are its own, beside those of the other workers.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 _machines = {}
-
-
-def running(emulator):
-    machine = _machines.get(emulator)
-    if machine is None or not machine.alive():
-        machine = _machines[emulator] = Machine(emulator, KREL, LOGS / emulator)
-        machine.boot()
-        machine.check(f"modprobe {machine.vendor_module}")
-    return machine
-
-
-@pytest.fixture(scope="session", autouse=True)
-def power_off():
-    yield
-    with contextlib.ExitStack() as stack:
-        for machine in _machines.values():
-            stack.enter_context(machine)
-
-
-def logged(machine, request):
-    """Copy what the machine said during one test."""
-    files = sorted(machine.dir.glob("*.log"))
-    before = {file: file.stat().st_size for file in files}
-    yield machine
-    if machine.alive():
-        # A test that failed may have left some, and they keep KVM's modules loaded.
-        machine.run("busybox killall -q -KILL qemu-system-x86_64 minivmm; "
-                    "rmmod kvm_exit_stats_test 2>/dev/null; true")
-    target = LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for file in files:
-        if file.exists():
-            with open(file, "rb") as log:
-                log.seek(before[file])
-                (target / file.name).write_bytes(log.read())
 
 
 def isa_of_this_cpu():
@@ -74,12 +42,136 @@ EMULATORS = {
     "qemu-2cpus": {"svm": "qemu-2cpus"},
     "kvm": {isa_of_this_cpu(): "kvm"},
 }[EMU]
+TWO_CPUS = {"bochs": "qemu-2cpus", "qemu": "qemu-2cpus"}.get(EMU, EMU)
+# One that tests may have for themselves: that which boots quickest.
+OWN = EMULATORS.get("svm") or EMULATORS["vmx"]
+
+
+def emulator_of(item):
+    """The machine that a test uses, if any."""
+    names = item.fixturenames
+    if "own_machine" in names:
+        return OWN
+    if "two_cpus" in names:
+        return TWO_CPUS
+    isa = item.callspec.params.get("machine") if "machine" in names else None
+    for each in "vmx", "svm":
+        if each in names:
+            isa = each
+    return EMULATORS.get(isa)
+
+
+def group_of(item):
+    """What the worker that runs this test runs too: "" if that is the same to it."""
+    emulator = emulator_of(item)
+    if emulator:
+        # Those with one and with two CPUs, one after the other.
+        return emulator.split("-")[0]
+    marker = item.get_closest_marker("together")
+    return item.module.__name__ if marker else ""
+
+
+# The order in which groups begin: those that take the longest first, so that no worker ends up alone.
+FIRST = ["bochs", "qemu", "kvm"]
+
+
+def order_of(item):
+    group = group_of(item)
+    marker = item.get_closest_marker("together")
+    seconds = marker.kwargs["seconds"] if marker else 0
+    return (FIRST.index(group) if group in FIRST else len(FIRST), -seconds, group, emulator_of(item) or "")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "together(seconds): one worker runs all of this module, which "
+                                       "takes about so long")
+    config.addinivalue_line("markers", "valgrind: what ASan sees, once more with valgrind; make check-valgrind")
+    config.addinivalue_line("markers", "whole_demo: all of make demo on Bochs; make check-demo")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=order_of)
+    for item in items:
+        if group := group_of(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Power a machine off after its last test: an idle one takes a CPU, too."""
+    emulator = emulator_of(item)
+    if emulator in _machines and (nextitem is None or emulator_of(nextitem) != emulator):
+        with _machines.pop(emulator):
+            pass
+
+
+def running(emulator):
+    machine = _machines.get(emulator)
+    if machine is None or not machine.alive():
+        machine = _machines[emulator] = fresh(emulator, f"{emulator}{WORKER}")
+    return machine
+
+
+_saved = {}
+
+
+def fresh(emulator, name):
+    """A machine that nobody has used, with our modules loaded: booted, or as it was saved after a boot."""
+    machine = Machine(emulator, KREL, LOGS / name)
+    file = LOGS / f"{emulator}{WORKER}.saved"
+    if emulator in _saved:
+        machine.restore(_saved[emulator], file)
+        return machine
+    machine.boot()
+    machine.reload_kvm()
+    # Bochs cannot save what it does not itself ask for, by a window.
+    if emulator != "bochs":
+        machine.save(file)
+        _saved[emulator] = machine
+    return machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def power_off():
+    yield
+    for machine in _machines.values():
+        with machine:
+            pass
+    for emulator in _saved:
+        (LOGS / f"{emulator}{WORKER}.saved").unlink(missing_ok=True)
+
+
+def logs_of(request):
+    return LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)
+
+
+def logged(machine, request):
+    """Copy what the machine said during one test."""
+    files = sorted(machine.dir.glob("*.log"))
+    before = {file: file.stat().st_size for file in files}
+    yield machine
+    if machine.alive():
+        # A test that failed may have left some, and they keep KVM's modules loaded.
+        machine.run("busybox killall -q -KILL qemu-system-x86_64 minivmm; "
+                    "rmmod kvm_exit_stats_test 2>/dev/null; true")
+    target = logs_of(request)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in files:
+        if file.exists():
+            with open(file, "rb") as log:
+                log.seek(before[file])
+                (target / file.name).write_bytes(log.read())
 
 
 def with_isa(isa, request):
     if isa not in EMULATORS:
         pytest.skip(f"EMU={EMU} has no {isa}")
-    yield from logged(running(EMULATORS[isa]), request)
+    machine = running(EMULATORS[isa])
+    if "stock" not in request.fixturenames:
+        machine.need_kvm("ours")
+    yield from logged(machine, request)
 
 
 @pytest.fixture(params=("vmx", "svm"))
@@ -91,17 +183,15 @@ def machine(request):
 @pytest.fixture
 def two_cpus(request):
     """A machine with two CPUs."""
-    emulator = {"bochs": "qemu-2cpus", "qemu": "qemu-2cpus"}.get(EMU, EMU)
-    yield from logged(running(emulator), request)
+    machine = running(TWO_CPUS)
+    machine.need_kvm("ours")
+    yield from logged(machine, request)
 
 
 @pytest.fixture
 def own_machine(request):
-    """A machine of the test's own, for what cannot be undone; the one that boots quickest."""
-    emulator = EMULATORS.get("svm") or EMULATORS["vmx"]
-    with Machine(emulator, KREL, LOGS / re.sub(r"[^\w.-]+", "_", request.node.name)) as machine:
-        machine.boot()
-        machine.check(f"modprobe {machine.vendor_module}")
+    """A machine of the test's own, for what cannot be undone."""
+    with fresh(OWN, logs_of(request).name) as machine:
         yield machine
 
 
@@ -115,10 +205,24 @@ def svm(request):
     yield from with_isa("svm", request)
 
 
+def make(*arguments):
+    """Run make for the tests' own programs, one worker at a time."""
+    tool.BUILD.mkdir(exist_ok=True)
+    with open(tool.BUILD / "tests.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", f"-j{os.cpu_count()}", f"O={tool.BUILD}", *arguments], check=True)
+
+
 @pytest.fixture(scope="session")
 def programs():
     """The tool, and the programs of its own that test it."""
-    subprocess.run(["make", "-s", "-C", tool.SRC, f"O={tool.BUILD}", "all", "test-programs"], check=True)
+    make("-C", tool.SRC, "all", "test-programs")
+
+
+@pytest.fixture(scope="session")
+def replay_programs():
+    """The targets of fuzzing, to run on files."""
+    make("-C", tool.TOP / "tests/fuzz", "replay")
 
 
 @pytest.fixture

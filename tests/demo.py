@@ -116,7 +116,7 @@ def story(machine):
         raise Disagreement(f"the sum over reasons is {total['exits']}, and KVM's own count of this "
                            f"VM's exits is {oracle}")
     print(f"  guest stopped: sum over all reasons {total['exits']} == KVM's own count {oracle}")
-    machine.check(f"kill -CONT {pid}")
+    machine.check(f"kill -CONT {pid}; echo 'func kvm_exit_stats_cpuid -p' >{DYNAMIC_DEBUG}")
     machine.stop_guest()
     print("\nGuest and host agree.", flush=True)
 

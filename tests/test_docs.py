@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import pace
 import pytest
 
 from docs import PAGES, TOP, commands, environment, put, put_uname
@@ -49,9 +50,11 @@ def test_every_page_is_read_from_the_readme():
         assert page in readme, page
 
 
+pytestmark = pytest.mark.together(seconds=40)
+
 # Run here as they stand, where the reader would.
 HERE = [
-    "make help", "make lab", "make lab KERNEL=6.12", "make series", "make series KERNEL=6.12", "make deb",
+    "make help", "make lab", "make lab KERNEL=6.12", "make series", "make series KERNEL=6.12",
     "make modules tools KREL=$(uname -r)", "make install", "sudo make install",
     "make -C tools/exitstat format", "man -l tools/exitstat/man/exitstat.8",
     "KREL=$(kernel/default-release 6.12) /usr/bin/python3 -m pytest tests/test_machine_counts.py "
@@ -63,6 +66,7 @@ HERE = [
 ELSEWHERE = {
     "make demo": "test_demo.py::test_demo",
     "EMU=qemu make demo": "test_demo.py::test_demo",
+    "make deb": "test_packages.py::test_there_are_three",
     "make apply KERNEL=6.12 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
     "make apply KERNEL=7.3 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
     "make rfc": "test_series.py::test_posted_series",
@@ -99,7 +103,7 @@ ELSEWHERE = {
     "apt purge exitstat": "packages/install.py::test_nothing_is_left_after_purge",
 }
 # These run tests or measure, this very test among them, and a test of them would take hours.
-TARGETS = {"make check", "make check-series", "make check-all", "make check-debug", "make check-packages",
+TARGETS = {"make check", "make check-valgrind", "make check-demo", "make check-series", "make check-all", "make check-debug", "make check-packages",
            "make bench", "make verify", "make study", "make fuzz"}
 # By make bench, and by make check.
 SCRIPTS = re.compile(r"/usr/bin/python3 (tests/bench/(cost|native|growth|exitstat)\.py"
@@ -135,9 +139,12 @@ def desk(tmp_path_factory):
 def test_command_runs(command, desk):
     env = environment(PATH=f"{desk}/bin:{os.environ['PATH']}", DESTDIR=f"{desk}/installed",
                       PYTHONDONTWRITEBYTECODE="1")
+    if " -m pytest " in command:
+        # That it finds tests: they are run beside this one.
+        env["PYTEST_ADDOPTS"] = "--collect-only -p no:xdist"
     # Those that write beside what they read.
     own = command.startswith(("xz", "exitstat"))
     done = subprocess.run(["bash", "-ec", command], cwd=desk if own else TOP, env=env, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=900, check=False)
+                          timeout=pace.limit(900), check=False)
     assert done.returncode == 0, done.stdout

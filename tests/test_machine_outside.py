@@ -4,6 +4,7 @@ import operator
 import re
 
 import pytest
+from lab.machine import Qmp
 from vm import (DEBUGFS, PHASES, SYSFS, Paused, minivmm, reasons, slots, stats)
 
 COUNTERS = ("exits", *PHASES, "l2_exits", "l2_handle_cycles")
@@ -67,24 +68,6 @@ def test_sysfs_is_the_administrators_to_give(machine):
     assert "Permission denied" in machine.run(f"{nobody} cat {SYSFS}/isa")[0]
 
 
-class Qmp:
-    """QEMU's control protocol, on a serial line of the machine."""
-
-    def __init__(self, machine, line):
-        self.console = machine.lines[line]
-        self.console.wait_for(rb'\{"QMP": .*\}\n', 60)
-        self.execute("qmp_capabilities")
-
-    def execute(self, command, **arguments):
-        self.console.send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        while True:
-            match = self.console.wait_for(rb"(\{.*\})\n", 60)[0]
-            reply = json.loads(match[1])
-            assert "error" not in reply, reply
-            if "return" in reply:
-                return reply["return"]
-
-
 def test_qemus_query_stats(machine):
     """Unmodified QEMU serves the counters, with arrays, and they are what debugfs has."""
     line = 3
@@ -92,7 +75,7 @@ def test_qemus_query_stats(machine):
     machine.lines[line].text = b""
     machine.start_guest(options=f"-smp 2 -chardev serial,id=qmp,path=/dev/ttyS{line} "
                                 "-mon chardev=qmp,mode=control")
-    qmp = Qmp(machine, line)
+    qmp = Qmp(machine.lines[line])
     guest = machine.await_guest()
     guest.check("cat /proc/cpuinfo")
     schemas = qmp.execute("query-stats-schemas", provider="kvm")

@@ -2,9 +2,9 @@
 import json
 import re
 
+import pace
 import pytest
-from vm import (DEBUGFS, PHASES, Paused, Stats, by_reason, minivmm, reasons, stats, time_sum)
-
+from vm import DEBUGFS, PHASES, Paused, by_reason, minivmm, reasons, stats, time_sum
 
 
 def khz(machine):
@@ -15,9 +15,15 @@ def cpus(machine):
     return int(machine.check("nproc"))
 
 
-def assert_adds_up(step, rel=0.001):
+def tolerance(machine):
+    """Of identity 2.  On SVM a cycle is time, and a busy machine may take the CPU from the emulator
+    between the VMM's reading of the TSC and KVM's."""
+    return 0.001 * (1 if machine.isa == "vmx" else pace.factor())
+
+
+def assert_adds_up(machine, step, rel=None):
     """Identity 2 on minivmm's step `stats`."""
-    assert time_sum(step["grown"]) == pytest.approx(step["elapsed"], rel=rel)
+    assert time_sum(step["grown"]) == pytest.approx(step["elapsed"], rel=rel or tolerance(machine))
 
 
 @pytest.mark.parametrize("vcpus", [1, 2, 4])
@@ -31,7 +37,7 @@ def test_every_vcpus_time_adds_up(machine, vcpus):
     assert len(found) == vcpus
     for step in found:
         values = step["stats"]
-        assert_adds_up(step)
+        assert_adds_up(machine, step)
         assert sum(values["exit_reason_exits"]) == values["exits"]
         assert values["exit_clamped"] == 0
 
@@ -40,6 +46,7 @@ class Stopped:
     """A guest whose VMM was stopped, between two readings of the TSC."""
 
     def __init__(self, machine, pid, vm):
+        self.tolerance = tolerance(machine)
         tsc = machine.check(
             f"tsc; kill -STOP {pid}; "
             f"while cat /proc/{pid}/task/*/status | grep ^State: | grep -qv stopped; do :; done; tsc")
@@ -59,7 +66,7 @@ class Stopped:
         shortest, longest = self.begin - before.end, self.end - before.begin
         for name, vcpu in self.vcpus.items():
             time = vcpu.time() - before.vcpus[name].time()
-            assert shortest * 0.999 <= time <= longest * 1.001, name
+            assert shortest * (1 - self.tolerance) <= time <= longest * (1 + self.tolerance), name
 
 
 def load(guest, seconds):
@@ -96,7 +103,8 @@ def test_a_guests_boot_and_load(machine):
     first = "vcpu0"
     shortest = booted.begin - begin.end
     time = booted.vcpus[first].time() - begin.vcpus[first].time()
-    assert shortest * 0.999 <= time <= (booted.end - begin.begin) * 1.001
+    longest = booted.end - begin.begin
+    assert shortest * (1 - booted.tolerance) <= time <= longest * (1 + booted.tolerance)
     growth = {name: loaded.whole.totals[name] - booted.whole.totals[name] for name in PHASES}
     assert all(growth[name] > 0 for name in PHASES), growth
 
@@ -112,7 +120,7 @@ def test_a_stopped_vmm_is_user_time(machine):
     vm.kill()
     grown = {name: after.totals[name] - before.totals[name] for name in PHASES}
     assert sum(step["delta"]["exit_reason_user_cycles"]) > 0.9 * second
-    assert_adds_up(end)
+    assert_adds_up(machine, end)
     # What it is not: KVM's time.  (What else runs on the machine may preempt the vCPU.)
     assert grown["handle_cycles"] < 0.2 * second
 
@@ -133,7 +141,7 @@ def test_a_cpu_hog_is_preemption(machine):
     assert step["tsc"] > 1.5 * alone["tsc"]
     # Beside the guest's own time: on SVM a cycle is time, and both take more if the emulator is slow.
     assert handle_by_guest(step["delta"]) < 1.4 * handle_by_guest(alone["delta"])
-    assert_adds_up(end)
+    assert_adds_up(machine, end)
 
 
 def test_migration_between_cpus(two_cpus):
@@ -151,7 +159,7 @@ def test_migration_between_cpus(two_cpus):
     after = stats(machine)
     assert sum(end["stats"]["exit_reason_exits"]) == end["stats"]["exits"]
     # It may be moved between minivmm's reading of the TSC and KVM's, too.
-    assert_adds_up(end, rel=0.01)
+    assert_adds_up(machine, end, rel=0.01)
     # The CPUs' counters, of which the host's are the sum, have seen the same.
     assert after.total - before.total == end["stats"]["exits"]
     assert after.time() - before.time() == time_sum(end["stats"])
@@ -173,8 +181,8 @@ def switch_under_load(machine):
               "echo $((n % 2)) >/sys/module/kvm/parameters/exit_stats; done; "
               "echo 1 >/sys/module/kvm/parameters/exit_stats; echo $n >/tmp/toggled")
     before = stats(machine)
-    vm = Paused(machine, "vm", "pause", "cpuid:3000", "pio-user:1000", "hlt:100:20000000",
-                "mmio:500", "pio-slow:100:1000", "pause", "cpuid:500", "pio-user:100", "stats",
+    vm = Paused(machine, "vm", "pause", "cpuid:1000", "pio-user:300", "hlt:30:20000000",
+                "mmio:150", "pio-slow:30:1000", "pause", "cpuid:500", "pio-user:100", "stats",
                 "pause")
     machine.check(f"rm -f /tmp/stop /tmp/toggled; ({toggle}) & disown")
     vm.resume()
@@ -241,14 +249,6 @@ def test_histograms(machine):
     assert histograms[nr.HLT, "total"][0][1] < 20 * 1_000_000
 
 
-@pytest.fixture
-def no_histograms(machine):
-    machine.reload_kvm("exit_stats_histograms=0")
-    yield machine
-    if machine.alive():
-        machine.reload_kvm()
-
-
 def kernel_memory(machine):
     """Bytes of kernel memory that a VM of 8 vCPUs charges to its cgroup."""
     group = "/tmp/cgroup/vm"
@@ -266,14 +266,14 @@ def kernel_memory(machine):
     return charged
 
 
-def test_histograms_left_out(no_histograms):
-    machine = no_histograms
+def test_histograms_left_out(machine):
+    machine.reload_kvm("exit_stats_histograms=0")
     vm = Paused(machine, "vm", "cpuid:100", "hlt:5:20000000", "pause")
     assert machine.run(f"cd {DEBUGFS}; ls exit_latency {vm.dir}/exit_latency "
                        f"{vm.dir}/vcpu0/exit_latency")[0].count("No such file") == 3
     vm.kill()
     step = minivmm(machine, "pio-slow:20:2000", "cpuid:1000", "spin:300000000", "stats")[-1]
-    assert_adds_up(step)
+    assert_adds_up(machine, step)
     without = kernel_memory(machine)
     machine.reload_kvm()
     # 24 KiB for each vCPU, give or take what slabs and per-CPU caches hold.

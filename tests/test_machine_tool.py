@@ -132,7 +132,8 @@ def test_guest_views(machine):
 
 def test_names_of_real_vms(machine):
     """QEMU's -name, as libvirt gives it."""
-    machine.guest(options="-name guest=web1,debug-threads=on")
+    machine.start_guest(options="-name guest=web1,debug-threads=on")
+    machine.check(f"until [ -d {DEBUGFS}/$(cat /run/guest-ttyS2.pid)-* ]; do sleep 0.1; done")
     vm, = scopes(machine, "exitstat list --json")
     assert (vm["vm"], vm["vm_name"]) == (machine.guest_vm(), "web1")
     assert scopes(machine, "exitstat show --vm 'web*' --json")[0]["vm"] == vm["vm"]

@@ -10,6 +10,9 @@ import pytest
 
 from data.exitstat import report_data as R
 
+# One Chromium for all.
+pytestmark = pytest.mark.together(seconds=60)
+
 CHARTS = ["exits", "phases", "heat", "bycount", "bytime"]
 UNITS = {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 

@@ -4,6 +4,7 @@ The emulator is chosen by EMU: bochs (VMX, the default), qemu (SVM, TCG), qemu-2
 (the same, slower), or kvm (what the CPU offers; needs nested virtualization).
 """
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -15,11 +16,11 @@ import socket
 import subprocess
 import time
 
+import pace
+
 from . import images
 
 EMULATORS = ("bochs", "qemu", "qemu-2cpus", "kvm")
-# Emulated machines are slow, and yours may be slower.
-TIME_FACTOR = float(os.environ.get("LAB_TIME_FACTOR", "1"))
 TROUBLE = re.compile(
     rb"Kernel panic - not syncing|-{12}\[ cut here|BUG: |Oops: |general protection fault|"
     rb"WARNING: CPU|soft lockup|self-detected stall|detected stalls|lab: cannot|"
@@ -45,6 +46,8 @@ panic: action=fatal
 """
 DISKS = ("root.img", "payload.img")
 CMDLINE = "console=ttyS0 tsc=reliable quiet mitigations=off"
+# Bochs is spared the kernel's tests of its crypto, and BPF's TCP: 500 million instructions.
+SPARE = "cryptomgr.notests initcall_blacklist=jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init"
 
 
 class LostMachine(Exception):
@@ -95,7 +98,7 @@ class Console:
 
     def wait_for(self, pattern, timeout):
         """Wait for a pattern, and return the match and the text before it."""
-        deadline = time.monotonic() + timeout * TIME_FACTOR
+        deadline = pace.Deadline(timeout)
         while True:
             match = re.search(pattern, self.text)
             if match:
@@ -103,10 +106,10 @@ class Console:
                 self.text = self.text[match.end():]
                 self.checked = 0
                 return match, before.decode(errors="replace")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.machine.fail(f"{self.name}: no '{pattern.decode()}' in {timeout} s")
-            self.machine.poll(min(left, 1))
+            if deadline.over():
+                self.machine.fail(f"{self.name}: no '{pattern.decode()}' in {timeout} s, "
+                                  f"on a machine {pace.factor():.1f} times slower than usual")
+            self.machine.poll(1)
 
     def run(self, command, timeout=60):
         """Run a shell command in /; return its output, stderr included, and its exit status."""
@@ -134,6 +137,25 @@ class Console:
         self.log.close()
 
 
+class Qmp:
+    """QEMU's control protocol, on a console without a shell."""
+
+    def __init__(self, console):
+        self.console = console
+        console.wait_for(rb'\{"QMP": .*\}\n', 60)
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        self.console.send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        while True:
+            match = self.console.wait_for(rb"(\{.*\})\n", 60)[0]
+            reply = json.loads(match[1])
+            if "error" in reply:
+                raise CommandFailed(f"QEMU's {command}: {reply['error']['desc']}")
+            if "return" in reply:
+                return reply["return"]
+
+
 class Machine:
     """Use as a context manager, and boot() it: the emulator ends with the block.
 
@@ -155,13 +177,15 @@ class Machine:
         self.emulator = emulator
         self.krel = krel
         self.dir = pathlib.Path(run_dir)
-        self.cmdline = f"{CMDLINE} {cmdline}".strip()
+        self.cmdline = " ".join(filter(None, [CMDLINE, SPARE if emulator == "bochs" else "", cmdline]))
         self.process = None
         self.lines = []
-        self.console = self.shell = None
+        self.console = self.shell = self.monitor = self.qmp = None
         self.isa = None
         # What its vendor module says of the stats fd's arrays, once somebody asked.
         self.slots = {}
+        # Whose modules of KVM are loaded, "ours" or "stock", and with which parameters.
+        self.kvm = None
 
     @property
     def disks(self):
@@ -196,27 +220,54 @@ class Machine:
         return self.process is not None and self.process.poll() is None
 
     def boot(self):
+        self.start()
+        self.console.wait_for(b"lab: ready\n", 300)
+        self.isa = "svm" if "svm" in self.check("cat /proc/cpuinfo").split() else "vmx"
+
+    def save(self, file):
+        """Write down, on QEMU, all that the machine is; it then goes on."""
+        self.qmp = monitor = self.qmp or Qmp(self.monitor)
+        monitor.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        monitor.execute("migrate", uri=f"exec:cat >{shlex.quote(str(file))}")
+        while (status := monitor.execute("query-migrate")["status"]) != "completed":
+            if status in ("failed", "cancelled"):
+                self.fail("QEMU cannot save the machine")
+            time.sleep(0.1)
+        monitor.execute("cont")
+
+    def restore(self, saved, file):
+        """Instead of a boot: go on where another machine of the same kind was saved."""
+        self.start("-incoming", f"exec:cat {shlex.quote(str(file))}")
+        self.isa, self.slots, self.kvm = saved.isa, dict(saved.slots), saved.kvm
+        # Its shell goes on as if nothing had been.
+        self.check(":")
+
+    def start(self, *options):
+        """Start the emulator, with its serial lines connected to us."""
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
         with socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(60 * TIME_FACTOR)
+            server.settimeout(pace.limit(60))
             prepare = self.bochs if self.emulator == "bochs" else self.qemu
-            command = prepare(server.getsockname()[1])
+            command = [*prepare(server.getsockname()[1]), *options]
             (self.dir / "command").write_text(shlex.join(command) + "\n")
             with open(self.dir / "emulator.log", "wb") as log:
                 # setpriv: the emulator does not outlive this process, whatever kills it.
                 self.process = subprocess.Popen(
                     ["setpriv", "--pdeathsig", "KILL", *command], cwd=self.dir, stdout=log,
                     stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-            for name in self.LINES:
+            for name in self.lines_of_emulator():
                 try:
                     connection = server.accept()[0]
                 except TimeoutError:
                     self.fail("the emulator did not start")
                 self.lines.append(Console(self, name, connection, self.dir / f"{name}.log"))
         self.console, self.shell = self.lines[:2]
-        self.console.wait_for(b"lab: ready\n", 300)
-        self.isa = "svm" if "svm" in self.check("cat /proc/cpuinfo").split() else "vmx"
+        self.monitor = self.lines[-1]
+
+    def lines_of_emulator(self):
+        """Its serial lines, and where it has one QEMU's control."""
+        return self.LINES if self.emulator == "bochs" else (*self.LINES, "monitor")
 
     def bochs(self, port):
         # Bochs locks an image by a file beside it, and a killed Bochs leaves that behind.
@@ -262,7 +313,8 @@ class Machine:
         for name in self.LINES:
             command += ["-chardev", f"socket,id={name},host=127.0.0.1,port={port}",
                         "-serial", f"chardev:{name}"]
-        return command
+        return [*command, "-chardev", f"socket,id=monitor,host=127.0.0.1,port={port}",
+                "-mon", "chardev=monitor,mode=control"]
 
     def ready(self, timeout):
         """The lines that have something to take, waiting for at most timeout seconds."""
@@ -301,8 +353,25 @@ class Machine:
 
     def reload_kvm(self, *parameters):
         """Load KVM's modules anew, with parameters for kvm; counters begin at 0."""
+        self.kvm = None
         self.check(f"modprobe -r {self.vendor_module} kvm && "
-                   f"modprobe kvm {' '.join(parameters)} && modprobe {self.vendor_module}")
+                   f"modprobe kvm {' '.join(parameters)} && modprobe {self.vendor_module}", 120)
+        self.kvm = "ours", parameters
+
+    def load_stock_kvm(self):
+        """Load the kernel's own modules of KVM."""
+        self.kvm = None
+        vendor = self.vendor_module.replace("_", "-")
+        self.check(f"modprobe -r {self.vendor_module} kvm; "
+                   "cd /lib/modules/$(uname -r)/kernel/arch/x86/kvm; "
+                   f"modprobe -a $(modinfo -F depends kvm.ko* {vendor}.ko* | tr , '\\n' | "
+                   f"grep -vx kvm) && insmod kvm.ko* && insmod {vendor}.ko*", 180)
+        self.kvm = "stock", ()
+
+    def need_kvm(self, whose, *parameters):
+        """See that these modules are loaded: what a test wants is loaded before it, not after another."""
+        if self.kvm != (whose, parameters):
+            self.load_stock_kvm() if whose == "stock" else self.reload_kvm(*parameters)
 
     def start_guest(self, line=2, options=""):
         """Start a guest under the machine's QEMU and KVM, and do not wait for it."""
@@ -342,8 +411,8 @@ class Machine:
     def shutdown(self):
         # A console in flight would be lost with the machine.
         self.shell.send("sync; sleep 1; busybox poweroff -f\n")
-        deadline = time.monotonic() + 60 * TIME_FACTOR
-        while self.process.poll() is None and time.monotonic() < deadline:
+        deadline = pace.Deadline(60)
+        while self.process.poll() is None and not deadline.over():
             try:
                 self.poll(1)
             except LostMachine:

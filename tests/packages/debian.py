@@ -137,4 +137,9 @@ def build(target, version=None):
     images.run(top / "debian/build-packages", target)
     if version:
         shutil.rmtree(top)
+    return built(target)
+
+
+def built(target):
+    """{name: package} of those in a directory."""
     return {deb.name.split("_")[0]: deb for deb in target.glob("*.deb")}

@@ -22,6 +22,12 @@ def root(debs, request):
         yield made
 
 
+def test_twice_built_is_the_same(debs, tmp_path):
+    again = debian.build(tmp_path)
+    assert {name: deb.read_bytes() for name, deb in again.items()} == {
+        name: deb.read_bytes() for name, deb in debs.items()}
+
+
 def files(root):
     """{path: what it is}, of what is not the package manager's own."""
     found = root.run(r"find / -xdev -path /proc -prune -o -printf '%p %y %m %u %l\n'")

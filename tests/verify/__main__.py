@@ -234,7 +234,7 @@ class Run:
                 machine.boot()
                 machine.mount()
                 if kind == "stock":
-                    machine.stock()
+                    machine.load_stock_kvm()
                 names, left_out = selftests.names(machine)
                 say(machine, f"selftests, {kind} modules")
                 left = names if left is None else left

@@ -59,14 +59,6 @@ class VerifyMachine(Machine):
         """A command line that runs one of the other tools."""
         return f"chroot {image.MOUNT} /bin/bash -c {shlex.quote(command)}"
 
-    def stock(self):
-        """Load Debian's own modules instead of ours."""
-        vendor = self.vendor_module.replace("_", "-")
-        self.check(f"modprobe -r {self.vendor_module} kvm; "
-                   "cd /lib/modules/$(uname -r)/kernel/arch/x86/kvm; "
-                   f"modprobe -a $(modinfo -F depends kvm.ko.xz {vendor}.ko.xz | tr , '\\n' | "
-                   f"grep -vx kvm) && insmod kvm.ko.xz && insmod {vendor}.ko.xz", 180)
-
     def kill(self):
         super().kill()
         self.disks[1].unlink(missing_ok=True)
