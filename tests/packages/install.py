@@ -1,4 +1,4 @@
-"""The tool's packages in a clean Debian 12: installed, used, upgraded, removed and purged.
+"""The tool's packages in a clean Debian 12 and 13: installed, used, upgraded, removed and purged.
 
 Not named test_*, so that `make check` leaves it alone: it makes a Debian of its own.
 """
@@ -15,10 +15,10 @@ IGNORED = re.compile(r"/(var/(lib/(dpkg|apt)|cache/(apt|ldconfig)|log/(dpkg|apt|
 
 
 @pytest.fixture
-def root(debs, request):
+def root(debs, release, request):
     """What exitstat depends on is installed, and what every Debian has."""
-    names = debian.depends(debs["exitstat"])
-    with debian.root(debian.tree("clean", names), f"root-{request.node.name}") as made:
+    tar = debian.tree(f"clean-{release}", debian.depends(debs["exitstat"]), release)
+    with debian.root(tar, f"root-{request.node.originalname}-{release}") as made:
         yield made
 
 
