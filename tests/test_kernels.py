@@ -34,6 +34,12 @@ def stanza(package, version, depends=""):
             + (f"Depends: {depends}\n" if depends else "") + "\n")
 
 
+def compiler(release):
+    if "deb13" not in release:
+        return "linux-compiler-gcc-12-x86" if release.startswith("6.1.") else "gcc-12"
+    return "gcc-14" if release.startswith("6.12.") else "gcc-14-for-host"
+
+
 def packages(suite, kernels):
     text = stanza("gcc-12", "1", "gcc-14") if suite.startswith("bookworm") else stanza("gcc-14", "1")
     for release, version in kernels.items():
@@ -41,8 +47,10 @@ def packages(suite, kernels):
         has_own_name = suite.startswith("bookworm") and line != "6.1"
         text += stanza(f"linux-image-{line}-cloud-amd64" if has_own_name else "linux-image-cloud-amd64", version,
                        f"linux-image-{release} (= {version})")
-        text += stanza(f"linux-headers-{release}", version, f"linux-base, {'gcc-14' if 'deb13' in release else 'gcc-12'}")
+        text += stanza(f"linux-headers-{release}", version, f"linux-base, {compiler(release)}")
         text += stanza(f"linux-source-{line}", version)
+        if compiler(release) not in ("gcc-12", "gcc-14"):
+            text += stanza(compiler(release), version)
     return text
 
 
@@ -194,9 +202,10 @@ def test_revisions_of_both_releases(machine):
 def test_the_compiler_is_the_headers(machine):
     bookworm, trixie = machine("bookworm"), machine("trixie")
     assert bookworm.says("compiler", "6.12.117+deb12-cloud-amd64") == "gcc-12"
-    assert trixie.says("compiler", "6.12.118+deb13-cloud-amd64") == "gcc-14"
+    assert bookworm.says("compiler", "6.1.0-56-cloud-amd64") == "gcc-12"
+    assert trixie.says("compiler", "6.12.118+deb13-cloud-amd64", "7.3.4+deb13-cloud-amd64") == "gcc-14"
     # Which only a package names here; and a kernel that is built of its source has no headers.
-    assert bookworm.says("compiler", "6.12.118+deb13-cloud-amd64", "7.3.4") == "gcc"
+    assert bookworm.says("compiler", "6.12.118+deb13-cloud-amd64", "7.3.4") == ""
 
 
 def test_no_mirrors_address_is_in_the_tree():
