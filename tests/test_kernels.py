@@ -28,9 +28,9 @@ ARCHIVE = (
 )
 
 
-def stanza(package, version, depends=""):
+def stanza(package, version, depends="", deb=b""):
     return (f"Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody\n"
-            f"Filename: pool/{package}.deb\nSize: 1\nSHA256: {'0' * 64}\n"
+            f"Filename: pool/{package}_{version}.deb\nSize: {len(deb)}\nSHA256: {hashlib.sha256(deb).hexdigest()}\n"
             + (f"Depends: {depends}\n" if depends else "") + "\n")
 
 
@@ -40,7 +40,24 @@ def compiler(release):
     return "gcc-14" if release.startswith("6.12.") else "gcc-14-for-host"
 
 
-def packages(suite, kernels):
+def source_package(path):
+    """A linux-source-6.12 with as much of Linux as the series' scripts look for."""
+    source = path / "linux-source-6.12"
+    for name in (KERNEL / "touched").read_text().split():
+        file = source / name if name.endswith(".h") else source / name / "main.c"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"line {n}\n" for n in range(1, 20)))
+    tree = path / "deb"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "usr/src").mkdir(parents=True)
+    images.run("tar", "-cJf", tree / "usr/src/linux-source-6.12.tar.xz", "-C", path, "linux-source-6.12")
+    (tree / "DEBIAN/control").write_text("Package: linux-source-6.12\nVersion: 6.12.118-1\nArchitecture: all\n"
+                                         "Maintainer: nobody <nobody@localhost>\nDescription: source\n")
+    images.run("dpkg-deb", "--root-owner-group", "-b", tree, path / "source.deb")
+    return (path / "source.deb").read_bytes()
+
+
+def packages(suite, kernels, debs):
     text = stanza("gcc-12", "1", "gcc-14") if suite.startswith("bookworm") else stanza("gcc-14", "1")
     for release, version in kernels.items():
         line = images.version(release)
@@ -48,7 +65,7 @@ def packages(suite, kernels):
         text += stanza(f"linux-image-{line}-cloud-amd64" if has_own_name else "linux-image-cloud-amd64", version,
                        f"linux-image-{release} (= {version})")
         text += stanza(f"linux-headers-{release}", version, f"linux-base, {compiler(release)}")
-        text += stanza(f"linux-source-{line}", version)
+        text += stanza(f"linux-source-{line}", version, deb=debs.get(version, b""))
         if compiler(release) not in ("gcc-12", "gcc-14"):
             text += stanza(compiler(release), version)
     return text
@@ -58,10 +75,14 @@ def packages(suite, kernels):
 def mirror(tmp_path_factory):
     """A mirror of Debian, and one of its security archive."""
     path = tmp_path_factory.mktemp("mirror")
+    debs = {"6.12.118-1": source_package(tmp_path_factory.mktemp("source"))}
+    (path / "security/pool").mkdir(parents=True)
+    for version, deb in debs.items():
+        (path / f"security/pool/linux-source-6.12_{version}.deb").write_bytes(deb)
     for suite, label, kernels in ARCHIVE:
         dist = path / ("security" if "security" in suite else "debian") / "dists" / suite
         (dist / "main/binary-amd64").mkdir(parents=True)
-        text = packages(suite, kernels).encode()
+        text = packages(suite, kernels, debs).encode()
         (dist / "main/binary-amd64/Packages").write_bytes(text)
         backports = "NotAutomatic: yes\nButAutomaticUpgrades: yes\n" if "backports" in suite else ""
         (dist / "Release").write_text(
@@ -83,9 +104,10 @@ class Desk:
         # Nobody signed this archive.
         (path / "apt.conf").write_text(
             f'Dir::State "{path}";\nDir::State::status "{path}/status";\nDir::State::lists "{path}/lists";\n'
-            f'Dir::Cache "{path}";\nDir::Etc::sourcelist "{path}/sources.list";\nDir::Etc::sourceparts "-";\n'
-            'Dir::Etc::parts "-";\nAPT::Sandbox::User "root";\nAPT::Architecture "amd64";\n'
-            'Acquire::AllowInsecureRepositories "true";\nAcquire::Languages "none";\n')
+            f'Dir::Cache "{path}";\nDir::Etc::sourcelist "{path}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+            'Dir::Etc::parts "/dev/null";\nAPT::Sandbox::User "root";\nAPT::Architecture "amd64";\n'
+            'Acquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n'
+            'Acquire::Languages "none";\n')
         self.env = os.environ | {"APT_CONFIG": str(path / "apt.conf")}
         subprocess.run(["apt-get", "-q", "update"], env=self.env, check=True, capture_output=True)
 
@@ -151,7 +173,7 @@ def test_keys_of_a_deb822_source(machine, mirror, tmp_path):
         f"Types: deb\nURIs: file:{mirror}/security\nSuites: bookworm-security\nComponents: main\n\n"
         f"Types: deb\nURIs: file:{mirror}/debian\nSuites: bookworm\nComponents: main\nSigned-By: {tmp_path}/a.gpg\n")
     (desk.path / "apt.conf").write_text((desk.path / "apt.conf").read_text().replace(
-        'sourceparts "-"', f'sourceparts "{parts}"'))
+        'sourceparts "/dev/null"', f'sourceparts "{parts}"'))
     subprocess.run(["apt-get", "-q", "update"], env=desk.env, check=True, capture_output=True)
     main, updates, security = desk.says("sources", "trixie").splitlines()
     assert f"{tmp_path}/a.gpg" in main and f"{tmp_path}/a.gpg" in updates
@@ -246,6 +268,33 @@ def test_patches_are_chosen_by_the_sources_version(series, tmp_path, version, ch
         (tmp_path / ".complete").write_text(f"{version}\n")
     said = subprocess.run([KERNEL / "patches", series, tmp_path], check=True, capture_output=True, text=True).stdout
     assert said.split() == [f"{series}/{name}.patch" for name in chosen.split()]
+
+
+def test_a_revision_that_does_not_fit(machine, tmp_path):
+    """Patch, file and hunk are shown, and the next patch is not what is complained of."""
+    series = tmp_path / "series"
+    series.mkdir()
+    for number, text in ("0001", "line 3"), ("0002", "line 4 of another version"), ("0003", "line 5"):
+        (series / f"{number}-change.patch").write_text(
+            "--- a/virt/kvm/main.c\n+++ b/virt/kvm/main.c\n"
+            f"@@ -{number[3]},5 +{number[3]},5 @@ int main(void)\n line {int(number[3])}\n"
+            f" line {int(number[3]) + 1}\n-{text}\n+changed\n line {int(number[3]) + 3}\n line {int(number[3]) + 4}\n")
+    out, err, status = machine("bookworm").run("check-revisions", "6.12", series, tmp_path / "out", "6.12.118-1")
+    assert status == 1
+    assert "--- virt/kvm/main.c\n" in out and "-line 4 of another version\n+changed\n" in out
+    assert err == (f"build-modules: {series}/0002-change.patch does not apply to the source of "
+                   "6.12.118+deb13-cloud-amd64, 6.12.118-1: the hunks above fail")
+    assert out.splitlines()[-1] == "6.12.118-1: DOES NOT FIT, see above"
+    # What is kept is what the series touches.
+    kept = {path.name for path in (tmp_path / "out/source-6.12.118-1").iterdir()}
+    assert kept == {"arch", "Documentation", "include", "virt", ".complete"}
+
+
+def test_a_revision_that_debian_does_not_serve(machine, tmp_path):
+    out, err, status = machine("trixie").run("check-revisions", "6.12", tmp_path, tmp_path / "out", "6.12.119-1")
+    assert (out, status) == ("", 1)
+    assert err == ("check-revisions: Debian serves no revision 6.12.119-1 of Linux 6.12 now; it has: "
+                   "6.12.118-1 6.12.117-1 6.12.117-1~deb12u1 6.12.115-2 6.12.115-2~deb12u1")
 
 
 SYMVERS = ("0x1\tkvm_read\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\t\n"
