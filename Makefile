@@ -3,14 +3,19 @@
 B := $(CURDIR)/build
 KERNELS := $(notdir $(patsubst %/,%,$(wildcard kernel/[0-9]*/)))
 NEWEST := $(lastword $(shell printf '%s\n' $(KERNELS) | sort -V))
+# OWN_KERNEL is set if no kernel of Debian's is used, but one that is built of its source: by
+# default for those of backports, whose headers want a newer compiler than Debian 12 has.
 ifdef KREL
 KERNEL ?= $(shell expr $(KREL) : '\([0-9]*\.[0-9]*\)')
+OWN_KERNEL := $(filter-out %-amd64,$(KREL))
 endif
 KERNEL ?= 6.12
-# Asked when it is needed: on a fresh machine apt knows nothing yet.
-KREL ?= $(or $(shell kernel/default-release $(KERNEL)),$(error no kernel to build for; name one with KREL=))
-# Set if Debian's kernel of that version is not used, and one is built of its source.
-OWN_KERNEL := $(wildcard kernel/$(KERNEL)/suite)
+OWN_KERNEL ?= $(findstring -backports,$(shell cat kernel/$(KERNEL)/suite 2>/dev/null))
+# Asked when it is needed, and once: on a fresh machine apt knows nothing yet.
+KREL ?= $(eval KREL := $(or $(shell kernel/default-release $(KERNEL)),$(error \
+	no kernel to build for; name one with KREL=)))$(KREL)
+# The source of a version, and what is built of it alone, is that of one Debian release.
+SOURCE = $(KERNEL)$(findstring +deb12,$(KREL))$(findstring +deb13,$(KREL))
 EMU ?= bochs
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTHON := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3
@@ -27,7 +32,8 @@ help:
 	@echo "make check-valgrind  what the tests with ASan see, once more with valgrind"
 	@echo "make check-demo    all of make demo on Bochs, as a test"
 	@echo "make check-packages  install the packages, and boot kernels for which DKMS built KVM"
-	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1"
+	@echo "make check-series  build each patch by itself, with KVM_WERROR and W=1; REVISIONS=all the"
+	@echo "                   series for each revision of the source that Debian has now"
 	@echo "make bench         what accounting and the tool cost, and write Documentation/performance.md"
 	@echo "make verify        compare the numbers with other tools', and write Documentation/verification.md"
 	@echo "make fuzz          look for inputs that break exitstat; SECONDS=60 for each target"
@@ -43,17 +49,22 @@ help:
 	@echo "make clean         remove build/"
 	@echo
 	@echo "KERNEL=6.12   the version of Linux: $(KERNELS)"
-	@echo "KREL=RELEASE  a Debian kernel of that version; by default the newest for clouds"
+	@echo "KREL=RELEASE  a kernel of Debian 12 or 13; by default this machine's newest for clouds"
 	@echo "EMU=bochs     emulator of the machine: bochs (VMX), qemu (SVM, slow CPU emulation)"
 	@echo "              or kvm (what this machine offers; needs nested virtualization)"
 	@echo
 	@echo "What is missing on this machine is installed from Debian, and named first."
 
 # A section of packages.txt for each, and "host" for the first.
-PACKAGES := packages $(addprefix packages-,kernel fuzz study bench deb chroot)
+PACKAGES := packages $(addprefix packages-,kernel compiler fuzz study bench deb chroot)
 $(PACKAGES): SECTION = $(patsubst packages-%,%,$(@:packages=host))
+$(PACKAGES): LIST = $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt)
+# What the headers of the kernels name.
+packages-compiler: LIST = $$(kernel/compiler $(if $(REVISIONS),$$(kernel/revisions $(KERNEL) | \
+	sed 's/.* //' | sort -t+ -k2 -u),$(KREL)))
+packages-compiler: packages
 $(PACKAGES): | $(B)
-	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
+	@missing=$$(for p in $(LIST); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
 			grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
@@ -77,22 +88,23 @@ rfc:
 
 apply: series
 	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KERNEL) with KERNEL_SRC=/path" >&2; exit 1; }
-	git -C "$(KERNEL_SRC)" am $(B)/series/$(KERNEL)/*.patch
+	git -C "$(KERNEL_SRC)" am $$(kernel/patches $(B)/series/$(KERNEL) "$(KERNEL_SRC)")
 
 source: packages
-	@kernel/fetch-source $(KERNEL) $(KREL) $(B)/linux-$(KERNEL)
+	@kernel/fetch-source $(KREL) $(B)/linux-$(SOURCE)
 
 # What modules are built for, if it is no kernel of Debian's.
-own-kernel: source $(if $(OWN_KERNEL),packages-kernel)
-	$(if $(OWN_KERNEL),@kernel/build-kernel $(KREL) $(B)/linux-$(KERNEL) $(B)/kernel/$(KREL) kernel/host.config)
+own-kernel: source packages-compiler $(if $(OWN_KERNEL),packages-kernel)
+	$(if $(OWN_KERNEL),@kernel/build-kernel $(KREL) $(B)/linux-$(SOURCE) $(B)/kernel/$(KREL) kernel/host.config)
 
-BUILD_MODULES = $(if $(OWN_KERNEL),--kernel $(B)/kernel/$(KREL)) $(KREL) $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL)
+BUILD_MODULES = $(if $(OWN_KERNEL),--kernel $(B)/kernel/$(KREL)) $(KREL) $(B)/linux-$(SOURCE) $(B)/series/$(KERNEL)
 
 modules: series own-kernel
 	@kernel/build-modules $(BUILD_MODULES) $(B)/modules
 
-check-series: series own-kernel
-	@kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series
+check-series: series $(if $(REVISIONS),packages-compiler,own-kernel)
+	@$(if $(REVISIONS),kernel/check-revisions $(KERNEL) $(B)/series/$(KERNEL) $(B)/revisions $(REVISIONS), \
+		kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series)
 
 tools: packages
 	@$(MAKE) -s -C tools/exitstat O=$(B)
@@ -100,7 +112,7 @@ tools: packages
 test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
 	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules/$(KREL)
-	@tests/build-selftests $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL) $(B)/selftests/$(KERNEL)
+	@tests/build-selftests $(B)/linux-$(SOURCE) $(B)/series/$(KERNEL) $(B)/selftests/$(SOURCE)
 
 lab: modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)
@@ -113,7 +125,7 @@ run-demo: lab
 
 debug-kernels: series packages-kernel
 	@mkdir -p $(B)/debug
-	@kernel/fetch-source --whole $(KERNEL) $(KREL) $(B)/debug/linux-$(KERNEL).orig
+	@kernel/fetch-source --whole $(KREL) $(B)/debug/linux-$(KERNEL).orig
 	@tests/debug/prepare-tree $(B)/debug/linux-$(KERNEL).orig $(B)/series/$(KERNEL) $(B)/debug/linux-$(KERNEL)
 	@tests/debug/build-kernel kasan $(B)/debug/linux-$(KERNEL) $(B)/debug/kasan
 	@tests/debug/build-kernel kcsan $(B)/debug/linux-$(KERNEL) $(B)/debug/kcsan

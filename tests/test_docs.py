@@ -70,6 +70,7 @@ ELSEWHERE = {
     "make apply KERNEL=6.12 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
     "make apply KERNEL=7.3 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
     "make rfc": "test_series.py::test_posted_series",
+    "make check-series REVISIONS=6.12.119-1": "test_kernels.py::test_a_revision_that_does_not_fit",
     "sudo exitstat top": "test_top.py::test_views_and_ways_between_them",
     "chgrp -R GROUP /sys/kernel/kvm/exit_stats; chmod -R g+rX /sys/kernel/kvm/exit_stats":
         "test_machine_outside.py::test_sysfs_is_the_administrators_to_give",
@@ -103,7 +104,8 @@ ELSEWHERE = {
     "apt purge exitstat": "packages/install.py::test_nothing_is_left_after_purge",
 }
 # These run tests or measure, this very test among them, and a test of them would take hours.
-TARGETS = {"make check", "make check-valgrind", "make check-demo", "make check-series", "make check-all", "make check-debug", "make check-packages",
+TARGETS = {"make check", "make check-valgrind", "make check-demo", "make check-series",
+           "make check-series REVISIONS=all", "make check-all", "make check-debug", "make check-packages",
            "make bench", "make verify", "make study", "make fuzz"}
 # By make bench, and by make check.
 SCRIPTS = re.compile(r"/usr/bin/python3 (tests/bench/(cost|native|growth|exitstat)\.py"

@@ -23,7 +23,7 @@ def debs():
     before = subprocess.run(status, cwd=images.TOP, check=True, capture_output=True).stdout
     subprocess.run(["make", "-s", "deb"], cwd=images.TOP, check=True, env=docs.environment())
     assert subprocess.run(status, cwd=images.TOP, check=True, capture_output=True).stdout == before
-    return debian.built(images.BUILD / "deb")
+    return debian.packages_in(images.BUILD / "deb")
 
 
 def field(deb, name):
@@ -92,25 +92,40 @@ def test_the_guests_program_needs_nothing(debs, tmp_path):
 
 
 def test_the_series_of_each_kernel_is_packed(debs):
-    kernels = {path.name for path in (images.TOP / "kernel").glob("[0-9]*") if not (path / "suite").exists()}
+    kernels = {path.name for path in (images.TOP / "kernel").glob("[0-9]*")}
     files = contents(debs["exitstat-kvm-dkms"])
     series = "/usr/src/exitstat-kvm-0.1/series/"
     packed = {path.removeprefix(series) for path in files if path.startswith(series)}
-    assert packed == {f"{kernel}/{patch.name}" for kernel in kernels
-                      for patch in (images.TOP / "kernel" / kernel).glob("*.patch")}
+    assert packed == {str(patch.relative_to(images.TOP / "kernel")) for kernel in kernels
+                      for patch in (images.TOP / "kernel" / kernel).rglob("*.patch")}
     depends = field(debs["exitstat-kvm-dkms"], "Depends")
     sources = re.findall(r"linux-source-[\d.]+", depends)
     assert set(sources) == {f"linux-source-{kernel}" for kernel in kernels}
+    # The one that apt takes if none was chosen: it is in both of Debian's releases.
+    assert sources[0] == "linux-source-6.12"
 
 
 @pytest.mark.parametrize("release, is_ours", [
     ("6.12.117+deb12-cloud-amd64", True),
     ("6.12.117+deb12-amd64", True),
-    ("6.1.0-56-amd64", (images.TOP / "kernel/6.1").exists()),
+    ("6.1.0-56-amd64", True),
+    ("6.1.0-56-cloud-amd64", True),
+    ("6.12.118+deb13-amd64", True),
+    ("6.12.118+deb13-cloud-amd64", True),
+    ("6.12.115+deb13.1-amd64", True),
+    ("7.3.4+deb13-amd64", True),
+    ("7.3.4+deb13-cloud-amd64", True),
     ("6.12.117+deb12-rt-amd64", False),
-    ("6.12.117+deb13-amd64", False),
+    ("6.12.118+deb13-rt-amd64", False),
+    ("6.12.118+deb13-arm64", False),
+    ("6.12.118+deb14-amd64", False),
+    ("6.12.117+deb11-amd64", False),
     ("6.12.117-custom", False),
+    ("6.12.117", False),
+    ("6.1.192-1-pve", False),
     ("6.13.2+deb12-amd64", False),
+    ("7.2.12+deb13-amd64", False),
+    ("16.12.117+deb12-amd64", False),
 ])
 def test_other_kernels_are_left_alone(debs, tmp_path, release, is_ours):
     """What DKMS does with dkms.conf."""

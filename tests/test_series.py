@@ -10,7 +10,7 @@ from lab import images
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 KERNEL = images.version(os.environ["KREL"])
-SOURCE = TOP / "build" / f"linux-{KERNEL}"
+SOURCE = TOP / "build" / f"linux-{images.source(os.environ['KREL'])}"
 PATCHES = sorted((TOP / "build/series" / KERNEL).glob("*.patch"))
 # The core is the same for kernels that have no kzalloc_obj().
 IGNORED = ["FILE_PATH_CHANGES", "ALLOC_WITH_SIZEOF"]

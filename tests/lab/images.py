@@ -114,13 +114,13 @@ def work_dir(name):
     shutil.rmtree(path)
 
 
-def apt(*args, archives="archives"):
+def apt(*args, archives="archives", prefix=()):
     """apt-get as if on a machine on which nothing is installed."""
     state = LAB / "apt"
     (state / archives / "partial").mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     try:
-        return run("apt-get", "-q", "-y", "-o", f"Dir::State::status={state}/status",
+        return run(*prefix, "apt-get", "-q", "-y", "-o", f"Dir::State::status={state}/status",
                    "-o", f"Dir::Cache::archives={state}/{archives}",
                    "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
                    "--no-install-recommends", *args)
@@ -156,6 +156,11 @@ def version(krel):
     return ".".join(krel.split(".")[:2])
 
 
+def source(krel):
+    """What the source of a kernel, and what is built of it alone, is called below build/."""
+    return version(krel) + "".join(re.findall(r"\+deb\d+", krel))
+
+
 def images_dir(krel):
     return LAB / krel
 
@@ -171,25 +176,42 @@ def kernel(krel):
     target = kernel_dir(krel)
     if target.exists():
         return
+    image = f"linux-image-{krel}"
     with step(f"Downloading the kernel image {krel}"):
-        unpack(f"linux-image-{krel}", target, 100 << 20)
+        apt = TOP / "kernel/apt", krel
+        depends = run(*apt, "apt-cache", "depends", image)
+        # Newer kernels are in more than one.
+        unpack(image, target, 150 << 20, *re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", depends), apt=apt)
 
 
-def unpack(package, target, size):
-    """Unpack one Debian package to target, without installing it."""
+def unpack(package, target, size, *more, apt=()):
+    """Unpack Debian packages to target, without installing them, as a system with /usr merged."""
     if target.exists():
         return
     with work_dir(target.name) as tmp:
         need_space(size)
         try:
-            run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package, cwd=tmp)
+            run(*apt, "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package, *more, cwd=tmp)
         except BuildError as err:
             raise BuildError(f"{err}\nCannot download {package}: check the network, run "
                              "apt-get update, and see that Debian has it.") from None
-        for deb in tmp.glob("*.deb"):
-            run("dpkg", "-x", deb, tmp / "tree")
+        unpack_files(tmp.glob("*.deb"), tmp / "tree")
         target.parent.mkdir(parents=True, exist_ok=True)
         (tmp / "tree").replace(target)
+
+
+def unpack_files(debs, tree):
+    for deb in debs:
+        run("dpkg", "-x", deb, tree)
+    # Debian 12's packages still have files in /bin and the like, Debian 13's have not.
+    for name in ("bin", "sbin", "lib", "lib64"):
+        old, new = tree / name, tree / "usr" / name
+        if old.is_dir() and not old.is_symlink():
+            new.mkdir(parents=True, exist_ok=True)
+            run("cp", "-a", f"{old}/.", new)
+            shutil.rmtree(old)
+        if new.exists() and not old.is_symlink():
+            old.symlink_to(f"usr/{name}")
 
 
 def root(krel):
@@ -208,8 +230,7 @@ def root(krel):
         apt("--download-only", "install", *packages("image"))
     with step("Building the root image"), work_dir("root") as tmp:
         tree = tmp / "tree"
-        for name in sorted(u[1] for u in uris):
-            run("dpkg", "-x", LAB / "apt/archives" / name, tree)
+        unpack_files((LAB / "apt/archives" / name for name in sorted(u[1] for u in uris)), tree)
         for junk in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info",
                      "usr/share/iso-codes", "usr/share/xml", "usr/share/zoneinfo", "boot"):
             shutil.rmtree(tree / junk, ignore_errors=True)
@@ -311,7 +332,7 @@ def payload(krel):
     modules = BUILD / "modules" / krel
     programs = [BUILD / "exitstat", BUILD / "exitstat-static", *sorted(p for p in (BUILD / "tests").iterdir() if p.is_file())]
     test_modules = sorted((BUILD / "test-modules" / krel).glob("*.ko"))
-    selftests = BUILD / "selftests" / version(krel)
+    selftests = BUILD / "selftests" / source(krel)
     target = images_dir(krel) / "payload.img"
     stamp = krel + digest(HERE, kernel_dir(krel) / "boot", modules, selftests / "bin", selftests / "ours", *test_modules, *programs)
     if up_to_date(target, stamp):
@@ -322,13 +343,13 @@ def payload(krel):
         shutil.copytree(kernel_dir(krel) / "lib/modules", staging / "lib/modules", symlinks=True)
         shutil.copytree(modules, staging / "lib/modules" / krel / "updates")
         run("/sbin/depmod", "-b", staging, krel)
-        lib = tree / "lib/modules" / krel
+        lib = tree / "usr/lib/modules" / krel
         lib.mkdir(parents=True)
         for file in (staging / "lib/modules" / krel).glob("modules.*"):
             shutil.copy2(file, lib)
         shutil.copytree(modules, lib / "updates")
         shutil.rmtree(staging)
-        for name in ("usr/bin", "usr/lib/test-modules", "sbin", "boot"):
+        for name in ("usr/bin", "usr/lib/test-modules", "usr/sbin", "boot"):
             (tree / name).mkdir(parents=True)
         for module in test_modules:
             shutil.copy2(module, tree / "usr/lib/test-modules")
@@ -337,7 +358,7 @@ def payload(krel):
             shutil.copy2(program, tree / "usr/bin")
         shutil.copytree(selftests / "bin", tree / "usr/lib/kvm-selftests")
         shutil.copytree(selftests / "ours", tree / "usr/lib/our-selftests")
-        shutil.copy2(HERE / "lab-init", tree / "sbin")
+        shutil.copy2(HERE / "lab-init", tree / "usr/sbin")
         shutil.copy2(HERE / "start-guest", tree / "usr/bin")
         guest_kernel(krel, tree / "boot/vmlinux")
         guest_initrd(tree / "boot/guest-initrd")

@@ -1,4 +1,4 @@
-"""Debian 12 trees to install packages in: made by mmdebstrap, entered by chroot.
+"""Trees of Debian 12 and 13 to install packages in: made by mmdebstrap, entered by chroot.
 
 Root is needed in a tree only, so that whoever may use user namespaces can do it.
 """
@@ -10,8 +10,10 @@ import shutil
 import subprocess
 
 from lab import images
-from study.guest import sources
 
+# {suite: its kernels, as kernel/apt knows them}
+RELEASES = {"bookworm": "6.12+deb12", "trixie": "6.12+deb13"}
+BACKPORTS = {"trixie-backports": "7.3"}
 PACKAGES = images.BUILD / "packages"
 # A tree's files belong to many users: as those whom this user may be, or as root.
 NAMESPACE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *(
@@ -32,20 +34,25 @@ exec chroot "$root" "$@"
 """
 
 
-def tree(name, packages):
-    """The path of a tar file of Debian 12 with these packages; made when Debian's change."""
+def apt(suite):
+    """What goes before a command of apt's that shall know this suite."""
+    return images.TOP / "kernel/apt", (RELEASES | BACKPORTS)[suite]
+
+
+def tree(name, packages, suite):
+    """The path of a tar file of Debian with these packages; made when Debian's change."""
     PACKAGES.mkdir(parents=True, exist_ok=True)
     target = PACKAGES / f"{name}.tar"
     with open(PACKAGES / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        plan = images.apt("--print-uris", "install", *packages, archives="empty")
+        plan = images.apt("--print-uris", "install", *packages, archives="empty", prefix=apt(suite))
         stamp = "\n".join(sorted(line.split()[1] for line in plan.splitlines() if line.startswith("'")))
         if images.up_to_date(target, stamp):
             return target
         images.need_space(2 << 30)
-        (PACKAGES / "sources.list").write_text(sources())
+        (PACKAGES / "sources.list").write_text(images.run(images.TOP / "kernel/sources", suite))
         tmp = PACKAGES / f"{name}.tmp.tar"
-        with images.step(f"Installing Debian 12 with {', '.join(packages)}"), \
+        with images.step(f"Installing Debian's {suite} with {', '.join(packages)}"), \
                 open(PACKAGES / "sources.list", encoding="ascii") as mirrors:
             images.run("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}",
                        "", tmp, "-", stdin=mirrors)
@@ -53,7 +60,7 @@ def tree(name, packages):
     return target
 
 
-def archive(name, packages):
+def archive(name, packages, suite):
     """A directory of packages for apt, downloaded once; each is a name, or name=version."""
     target = PACKAGES / name
     stamp = "\n".join(packages)
@@ -64,7 +71,7 @@ def archive(name, packages):
         shutil.rmtree(old, ignore_errors=True)
     tmp.mkdir(parents=True)
     with images.step(f"Downloading {', '.join(packages)}"):
-        images.run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=tmp)
+        images.run(*apt(suite), "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=tmp)
     (tmp / "Packages").write_text(subprocess.run(
         ["dpkg-scanpackages", "-m", "."], cwd=tmp, check=True, capture_output=True, text=True).stdout)
     images.put(target, stamp, tmp)
@@ -120,26 +127,40 @@ def depends(deb):
             for word in images.run("dpkg-deb", "-f", deb, "Depends").split(",")]
 
 
-def build(target, version=None):
-    """Build our packages; with a version, from a copy of the tree in which they have that one."""
-    top = images.TOP
+def build(target):
+    """Build our packages on this machine."""
+    images.run(images.TOP / "debian/build-packages", target)
+    return packages_in(target)
+
+
+def packages_in(directory):
+    return {deb.name.split("_")[0]: deb for deb in directory.glob("*.deb")}
+
+
+def build_on(suite, target, version=None):
+    """Build them, or the next version, on a Debian of that suite, which has what they are built of alone."""
+    top = target.with_name(f"{target.name}.tree")
+    copy(top, version)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with root(tree(f"build-{suite}", images.packages("deb"), suite), f"root-build-{suite}") as made:
+        made.outside("cp", "-r", top, made.path / "root/exitstat")
+        made.run("cd /root/exitstat && make -s deb")
+        for deb in (made.path / "root/exitstat/build/deb").glob("*.deb"):
+            shutil.copy2(deb, target)
+    shutil.rmtree(top)
+    return packages_in(target)
+
+
+def copy(top, version=None):
+    """Copy this tree; with a version, our packages' next one has that."""
+    shutil.rmtree(top, ignore_errors=True)
+    shutil.copytree(images.TOP, top, symlinks=True, ignore=shutil.ignore_patterns(
+        "build", ".git", "__pycache__", ".pytest_cache"))
     if version:
-        top = target.with_name(f"{target.name}.tree")
-        shutil.rmtree(top, ignore_errors=True)
-        shutil.copytree(images.TOP, top, symlinks=True, ignore=shutil.ignore_patterns(
-            "build", ".git", "__pycache__", ".pytest_cache"))
         changelog = top / "debian/changelog"
         old = changelog.read_text()
         entry = old.split("\n -- ")[0].splitlines()[0]
         new = entry.replace(f"({entry.split('(')[1].split(')')[0]})", f"({version})")
         signature = next(line for line in old.splitlines() if line.startswith(" -- "))
         changelog.write_text(f"{new}\n\n  * The next version.\n\n{signature}\n\n{old}")
-    images.run(top / "debian/build-packages", target)
-    if version:
-        shutil.rmtree(top)
-    return built(target)
-
-
-def built(target):
-    """{name: package} of those in a directory."""
-    return {deb.name.split("_")[0]: deb for deb in target.glob("*.deb")}

@@ -1,4 +1,4 @@
-"""The tool's packages in a clean Debian 12: installed, used, upgraded, removed and purged.
+"""The tool's packages in a clean Debian 12 and 13: installed, used, upgraded, removed and purged.
 
 Not named test_*, so that `make check` leaves it alone: it makes a Debian of its own.
 """
@@ -15,15 +15,15 @@ IGNORED = re.compile(r"/(var/(lib/(dpkg|apt)|cache/(apt|ldconfig)|log/(dpkg|apt|
 
 
 @pytest.fixture
-def root(debs, request):
+def root(debs, release, request):
     """What exitstat depends on is installed, and what every Debian has."""
-    names = debian.depends(debs["exitstat"])
-    with debian.root(debian.tree("clean", names), f"root-{request.node.name}") as made:
+    tar = debian.tree(f"clean-{release}", debian.depends(debs["exitstat"]), release)
+    with debian.root(tar, f"root-{request.node.originalname}-{release}") as made:
         yield made
 
 
-def test_twice_built_is_the_same(debs, tmp_path):
-    again = debian.build(tmp_path)
+def test_twice_built_is_the_same(debs, release):
+    again = debian.build_on(release, debian.PACKAGES / release / "again")
     assert {name: deb.read_bytes() for name, deb in again.items()} == {
         name: deb.read_bytes() for name, deb in debs.items()}
 

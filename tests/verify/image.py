@@ -62,7 +62,7 @@ def build(krel):
 
 def build_locked(krel):
     kernel = images.version(krel)
-    images.run(images.TOP / "tests/build-selftests", "--all", images.BUILD / f"linux-{kernel}",
+    images.run(images.TOP / "tests/build-selftests", "--all", images.BUILD / f"linux-{images.source(krel)}",
                images.BUILD / f"series/{kernel}", SELFTESTS.parent)
     script = kvm_stat(krel)
     wanted = images.packages("verify")
@@ -80,8 +80,7 @@ def build_locked(krel):
         images.apt("--download-only", "install", *wanted)
     with images.step("Building their image"), images.work_dir("verify") as tmp:
         tree = tmp / "tree"
-        for name in sorted(u[1] for u in uris):
-            images.run("dpkg", "-x", images.LAB / "apt/archives" / name, tree)
+        images.unpack_files((images.LAB / "apt/archives" / name for name in sorted(u[1] for u in uris)), tree)
         for junk in JUNK:
             shutil.rmtree(tree / junk, ignore_errors=True)
         # BCC compiles against them.
