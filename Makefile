@@ -41,62 +41,79 @@ help:
 	@echo "EMU=bochs     emulator of the machine: bochs (VMX), qemu (SVM, slow CPU emulation)"
 	@echo "              or kvm (what this machine offers; needs nested virtualization)"
 	@echo
-	@echo "What is missing on this machine is installed from Debian, and named first."
+	@echo "What a target needs and this machine lacks is installed from Debian, and named first;"
+	@echo "without apt it is named."
 
-# A section of packages.txt for each, and "host" for the first.
-PACKAGES := packages $(addprefix packages-,kernel fuzz study bench deb chroot)
-$(PACKAGES): SECTION = $(patsubst packages-%,%,$(@:packages=host))
-$(PACKAGES): | $(B)
-	@missing=$$(for p in $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
-			grep -qx installed || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		echo "Installing Debian packages:" $$missing; \
-		{ $(SUDO) apt-get update -q && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -q --no-install-recommends $$missing; \
-		} >$(B)/apt.log 2>&1 || { tail -5 $(B)/apt.log; \
-		echo "Cannot install them: check the network and $(B)/apt.log" >&2; exit 1; }; \
-	fi
+# The sections of packages.txt that a target needs: all of its own at once, before those on which
+# it depends need some of them.
+NEEDS-install := exitstat
+NEEDS-tools := exitstat static
+NEEDS-series := series
+NEEDS-apply := series apply
+NEEDS-modules := series modules $(if $(OWN_KERNEL),kernel)
+NEEDS-rfc := $(NEEDS-modules) apply
+NEEDS-debug := series modules kernel lab pytest
+NEEDS-lab := $(NEEDS-tools) $(NEEDS-modules) lab
+NEEDS-check := $(NEEDS-lab) pytest check deb
+NEEDS-packages := $(NEEDS-lab) pytest deb chroot
+NEEDS-bench := $(NEEDS-lab) bench
+NEEDS-study := $(NEEDS-lab) study
+NEEDS-fuzz := exitstat fuzz
+NEEDS-deb := deb
+
+PACKAGES := $(patsubst NEEDS-%,packages-%,$(filter NEEDS-%,$(.VARIABLES)))
+$(PACKAGES): packages-%:
+	@./packages.sh $(NEEDS-$*)
+
+# Not always the default one.
+compiler: packages-modules
+	@./packages.sh $(addprefix compiler/,$(shell kernel/compiler $(KREL)))
 
 $(B):
 	@mkdir -p $@
 
-series: packages
+series: packages-series
 	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
 
-rfc:
+rfc: packages-rfc
 	@$(MAKE) -s source series KERNEL=$(NEWEST)
 	@kernel/make-rfc $(NEWEST) $(B)/linux-$(NEWEST) $(B)/series/$(NEWEST) $(B)/rfc
 
-apply: series
+apply: packages-apply series
 	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KERNEL) with KERNEL_SRC=/path" >&2; exit 1; }
 	git -C "$(KERNEL_SRC)" am $(B)/series/$(KERNEL)/*.patch
 
-source: packages
+source: packages-modules
 	@kernel/fetch-source $(KERNEL) $(KREL) $(B)/linux-$(KERNEL)
 
 # What modules are built for, if it is no kernel of Debian's.
-own-kernel: source $(if $(OWN_KERNEL),packages-kernel)
+own-kernel: source
 	$(if $(OWN_KERNEL),@kernel/build-kernel $(KREL) $(B)/linux-$(KERNEL) $(B)/kernel/$(KREL) kernel/host.config)
 
 BUILD_MODULES = $(if $(OWN_KERNEL),--kernel $(B)/kernel/$(KREL)) $(KREL) $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL)
 
-modules: series own-kernel
+modules: packages-modules compiler series own-kernel
 	@kernel/build-modules $(BUILD_MODULES) $(B)/modules
 
-check-series: series own-kernel
+check-series: packages-modules compiler series own-kernel
 	@kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series
 
-tools: packages
-	@$(MAKE) -s -C tools/exitstat O=$(B)
+# Its makefile runs in another directory.
+EXITSTAT = -C tools/exitstat O=$(B) $(foreach v,CHART_JS DESTDIR PREFIX,$(if $($v),$v=$(abspath $($v))))
+
+tools: packages-tools
+	@$(MAKE) -s $(EXITSTAT) $(B)/exitstat $(B)/exitstat-static
+
+# With sanitizers, and what else only tests run.
+test-tools: packages-tools
+	@$(MAKE) -s $(EXITSTAT) all test-programs
 
 test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
 	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules/$(KREL)
 	@tests/build-selftests $(B)/linux-$(KERNEL) $(B)/series/$(KERNEL) $(B)/selftests/$(KERNEL)
 
-lab: modules tools test-programs
+lab: packages-lab modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)
 
 demo: | $(B)
@@ -105,7 +122,7 @@ demo: | $(B)
 run-demo: lab
 	@$(PYTHON) tests/demo.py $(EMU) $(KREL)
 
-debug-kernels: series packages-kernel
+debug-kernels: packages-debug series
 	@mkdir -p $(B)/debug
 	@kernel/fetch-source --whole $(KERNEL) $(KREL) $(B)/debug/linux-$(KERNEL).orig
 	@tests/debug/prepare-tree $(B)/debug/linux-$(KERNEL).orig $(B)/series/$(KERNEL) $(B)/debug/linux-$(KERNEL)
@@ -116,10 +133,10 @@ check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
 	@KREL=$(KREL) $(PYTHON) -m pytest -p no:cacheprovider tests/debug/debug_kernels.py
 
-check-packages: lab packages-deb packages-chroot
+check-packages: packages-packages lab
 	@KREL=$(KREL) $(PYTHON) -m pytest -v -p no:cacheprovider tests/packages/install.py tests/packages/dkms.py
 
-check: lab packages-deb
+check: packages-check lab test-tools
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider tests
 
 # All tests on the default kernel; those of the series, the modules and the machine on the others.
@@ -129,10 +146,10 @@ check-all: check
 		env -u KREL MAKEFLAGS= $(MAKE) -s check-kernel KERNEL=$$kernel EMU=$(EMU) || exit; \
 	done
 
-check-kernel: lab
+check-kernel: packages-check lab test-tools
 	@KREL=$(KREL) EMU=$(EMU) $(PYTHON) -m pytest -p no:cacheprovider $(KERNEL_TESTS)
 
-bench: lab packages-bench
+bench: packages-bench lab
 	@$(PYTHON) tests/bench/exitstat.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/cost.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/native.py
@@ -143,14 +160,14 @@ verify: lab
 	@PYTHONPATH=tests KREL=$(KREL) $(PYTHON) -m verify $(KREL)
 
 SECONDS ?= 60
-fuzz: packages packages-fuzz
+fuzz: packages-fuzz
 	@$(PYTHON) tests/fuzz/run.py --seconds $(SECONDS)
 
-study: lab packages-study
+study: packages-study lab
 	@PYTHONPATH=tests $(PYTHON) -m study $(KREL)
 
-install: tools
-	@$(MAKE) -s -C tools/exitstat O=$(B) install
+install: packages-install
+	@$(MAKE) -s $(EXITSTAT) install
 
 deb: packages-deb
 	@debian/build-packages $(B)/deb
@@ -158,5 +175,7 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help rfc own-kernel check-all check-kernel check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
+# One after the other: what takes long uses all CPUs by itself.
+.NOTPARALLEL:
+.PHONY: help rfc compiler own-kernel check-all check-kernel check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-tools test-programs lab demo \
 	run-demo check install clean
