@@ -33,7 +33,8 @@ help:
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
 	@echo "make deb           build Debian packages of all of it, to build/deb/"
-	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
+	@echo "make install       install exitstat, its manual pages and units; PREFIX=/usr/local DESTDIR="
+	@echo "make uninstall     take away what make install put there"
 	@echo "make clean         remove build/"
 	@echo
 	@echo "KERNEL=6.12   the version of Linux: $(KERNELS)"
@@ -99,7 +100,7 @@ check-series: packages-modules compiler series own-kernel
 	@kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series
 
 # Its makefile runs in another directory.
-EXITSTAT = -C tools/exitstat O=$(B) $(foreach v,CHART_JS DESTDIR PREFIX,$(if $($v),$v=$(abspath $($v))))
+EXITSTAT = -C tools/exitstat O=$(B) $(foreach v,CHART_JS DESTDIR PREFIX SYSCONFDIR,$(if $($v),$v=$(abspath $($v))))
 
 tools: packages-tools
 	@$(MAKE) -s $(EXITSTAT) $(B)/exitstat $(B)/exitstat-static
@@ -169,6 +170,9 @@ study: packages-study lab
 install: packages-install
 	@$(MAKE) -s $(EXITSTAT) install
 
+uninstall:
+	@$(MAKE) -s $(EXITSTAT) uninstall
+
 deb: packages-deb
 	@debian/build-packages $(B)/deb
 
@@ -178,4 +182,4 @@ clean:
 # One after the other: what takes long uses all CPUs by itself.
 .NOTPARALLEL:
 .PHONY: help rfc compiler own-kernel check-all check-kernel check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-tools test-programs lab demo \
-	run-demo check install clean
+	run-demo check install uninstall clean

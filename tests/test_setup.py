@@ -1,4 +1,4 @@
-"""Setting up: what packages.sh installs, waits for and says.
+"""Setting up: what packages.sh installs, waits for and says, and make install and uninstall.
 
 apt and dpkg are this machine's, but their directories, locks, sources and settings are a test's
 own, and so is what they install to.
@@ -304,3 +304,163 @@ def test_built_and_installed_without_apt(source, tmp_path):
         assert tool.run(program, "--version").stdout == "exitstat 0.1\n"
     assert b"Chart.js v0.0, of this test" in installed.read_bytes()
     assert list((source / "build/series/6.12").glob("*.patch"))
+
+
+# make install and make uninstall
+
+
+# All else cannot be written to: the directories that may be, the command.
+READ_ONLY = 'for path in "$1" "$2"; do mount --bind "$path" "$path"; done; mount -o remount,bind,ro /; shift 2; exec "$@"'
+
+
+def make(target, *variables, **kwargs):
+    return subprocess.run(["make", "-s", target, *variables], cwd=tool.TOP, env=docs.environment(), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **kwargs)
+
+
+def files(root):
+    """{path: its content, or none}"""
+    return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Where others have installed, too."""
+    root = tmp_path / "root"
+    for name in "etc/default", "usr/local/bin", "usr/local/share/man/man8", "usr/lib/systemd/system":
+        (root / name).mkdir(parents=True)
+    (root / "etc/default/other").write_text("other\n")
+    (root / "usr/local/share/man/man8/other.8").write_text("other\n")
+    return root
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("variables, prefix, etc", [
+    ((), "usr/local", "etc"),
+    (("PREFIX=/usr",), "usr", "etc"),
+    (("PREFIX=/opt/exitstat/",), "opt/exitstat", "opt/exitstat/etc"),
+    (("PREFIX=/opt", "SYSCONFDIR=/etc/opt"), "opt", "etc/opt"),
+])
+def test_install_and_uninstall(root, variables, prefix, etc):
+    """Uninstalling leaves what was there before."""
+    before = files(root)
+    for _ in range(2):
+        done = make("install", *variables, f"DESTDIR={root}", umask=0o077)
+        assert (done.returncode, done.stdout) == (0, "")
+    new = files(root)
+    assert {path: new[path] for path in before} == before
+    ours = {path for path in new if path not in before and new[path] is not None}
+    assert all(path.startswith((f"{prefix}/", f"{etc}/")) for path in ours)
+    assert {f"{prefix}/bin/exitstat", f"{prefix}/share/man/man8/exitstat.8", f"{etc}/default/exitstat",
+            f"{etc}/logrotate.d/exitstat"} <= ours
+    for path in root.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() or path.name == "exitstat" and path.parent.name == "bin"
+                                               else 0o644), path
+    # They name the program and the settings that were installed.
+    for name in "record", "textfile":
+        unit = (root / prefix / f"lib/systemd/system/exitstat-{name}.service").read_text()
+        assert f"\nExecStart=/{prefix}/bin/exitstat " in unit
+        assert f"\nEnvironmentFile=-/{etc}/default/exitstat\n" in unit
+    assert f"/{etc}/default/exitstat" in (root / prefix / "share/man/man8/exitstat.8").read_text()
+
+    done = make("uninstall", *variables, f"DESTDIR={root}")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert files(root) == before
+
+
+@pytest.mark.usefixtures("programs")
+def test_nothing_is_written_elsewhere(tmp_path):
+    """Nor is root needed, where the directory is one's own."""
+    namespace = ["unshare", "-m", *([] if not os.geteuid() else ["--map-root-user"])]
+    if subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("this machine gives no namespaces, in which all else could not be written to")
+    for target in "install", "uninstall":
+        done = subprocess.run(
+            [*namespace, "sh", "-ec", READ_ONLY, "sh", tool.BUILD, tmp_path, "make", "-s", target, f"PREFIX={tmp_path}/x"],
+            cwd=tool.TOP, env=docs.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert (tmp_path / "x/bin/exitstat").exists() == (target == "install")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.usefixtures("programs")
+def test_settings_stay(root):
+    make("install", f"DESTDIR={root}")
+    settings = root / "etc/default/exitstat"
+    settings.write_text("RECORD_OPTIONS=-d 60\n")
+    for _ in range(2):
+        done = make("install", f"DESTDIR={root}")
+        assert (done.returncode, done.stdout) == (0, f"{settings} is there already, and stays as it is\n")
+    done = make("uninstall", f"DESTDIR={root}")
+    assert (done.returncode, done.stdout) == (0, f"{settings} was changed, and stays\n")
+    assert settings.read_text() == "RECORD_OPTIONS=-d 60\n"
+    assert not [path for path in files(root) if "exitstat" in path and path != "etc/default/exitstat"]
+
+
+def test_nothing_to_uninstall(root):
+    before = files(root)
+    done = make("uninstall", f"DESTDIR={root}")
+    assert done.returncode
+    assert f"install-tree: there is no {root}/usr/local/share/exitstat/installed" in done.stdout
+    assert files(root) == before
+
+
+@pytest.fixture
+def install(tmp_path):
+    """install-tree, for trees of a few files."""
+    (tmp_path / "dest/bin").mkdir(parents=True)
+
+    def run(**contents):
+        tree = tmp_path / "tree"
+        shutil.rmtree(tree, ignore_errors=True)
+        for name, text in contents.items():
+            path = tree / name.replace("_", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        args = [tmp_path / "dest", "/lib/own/list", "/etc", tree] if contents else [
+            "--remove", tmp_path / "dest", "/lib/own/list"]
+        done = subprocess.run([tool.SRC / "install-tree", *args], capture_output=True, text=True, check=True)
+        return done.stderr
+    run.dest = tmp_path / "dest"
+    return run
+
+
+def test_another_version(install):
+    """What it no longer has goes, and so do settings that nobody has changed."""
+    assert install(bin_a="1", bin_b="1", share_old_b="1", etc_x="1", etc_y="1", etc_z="1") == ""
+    (install.dest / "etc/y").write_text("changed")
+    (install.dest / "etc/z").write_text("changed")
+    assert install(bin_a="2", etc_x="2", etc_y="2") == (
+        f"{install.dest}/etc/y is there already, and stays as it is\n{install.dest}/etc/z was changed, and stays\n")
+    now = files(install.dest)
+    assert (now["bin/a"], now["etc/x"], now["etc/y"], now["etc/z"]) == (b"2", b"2", b"changed", b"changed")
+    assert "bin/b" not in now and "share/old/b" not in now
+    install()
+    assert files(install.dest) == {"bin": None, "etc": None, "etc/y": b"changed", "etc/z": b"changed"}
+
+
+def test_settings_of_others(install):
+    """What was there before, though the same, is not taken away."""
+    (install.dest / "etc").mkdir()
+    (install.dest / "etc/x").write_text("1")
+    assert install(bin_a="1", etc_x="1") == ""
+    install()
+    assert files(install.dest) == {"bin": None, "etc": None, "etc/x": b"1"}
+
+
+def test_a_link_is_not_followed(install):
+    (install.dest / "elsewhere").write_text("other")
+    (install.dest / "bin/a").symlink_to("../elsewhere")
+    install(bin_a="1")
+    assert (install.dest / "elsewhere").read_text() == "other" and (install.dest / "bin/a").read_text() == "1"
+
+
+def test_interrupted(install):
+    """What was put before something went wrong is known, and goes with the rest."""
+    (install.dest / "lib/x").mkdir(parents=True)
+    before = files(install.dest)
+    with pytest.raises(subprocess.CalledProcessError):
+        install(bin_a="1", etc_x="1", lib_x="1", sbin_b="1")
+    assert "bin/a" in files(install.dest)
+    install()
+    assert files(install.dest) == before
