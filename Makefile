@@ -45,7 +45,8 @@ help:
 	@echo "make apply         git am the series to a kernel tree, KERNEL_SRC=/path"
 	@echo "make lab           build the emulated machine's images, below build/lab/"
 	@echo "make deb           build Debian packages of all of it, to build/deb/"
-	@echo "make install       install exitstat and its manual page; PREFIX=/usr/local DESTDIR="
+	@echo "make install       install exitstat, its manual pages and units; PREFIX=/usr/local DESTDIR="
+	@echo "make uninstall     take away what make install put there"
 	@echo "make clean         remove build/"
 	@echo
 	@echo "KERNEL=6.12   the version of Linux: $(KERNELS)"
@@ -53,68 +54,82 @@ help:
 	@echo "EMU=bochs     emulator of the machine: bochs (VMX), qemu (SVM, slow CPU emulation)"
 	@echo "              or kvm (what this machine offers; needs nested virtualization)"
 	@echo
-	@echo "What is missing on this machine is installed from Debian, and named first."
+	@echo "What a target needs and this machine lacks is installed from Debian, and named first;"
+	@echo "without apt it is named."
 
-# A section of packages.txt for each, and "host" for the first.
-PACKAGES := packages $(addprefix packages-,kernel compiler fuzz study bench deb chroot)
-$(PACKAGES): SECTION = $(patsubst packages-%,%,$(@:packages=host))
-$(PACKAGES): LIST = $$(awk '$$1 == "$(SECTION)" { print $$2 }' packages.txt)
-# What the headers of the kernels name.
-packages-compiler: LIST = $$(kernel/compiler $(if $(REVISIONS),$$(kernel/revisions $(KERNEL) | \
-	sed 's/.* //' | sort -t+ -k2 -u),$(KREL)))
-packages-compiler: packages
-$(PACKAGES): | $(B)
-	@missing=$$(for p in $(LIST); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | \
-			grep -qx installed || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		echo "Installing Debian packages:" $$missing; \
-		{ $(SUDO) apt-get update -q && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -q --no-install-recommends $$missing; \
-		} >$(B)/apt.log 2>&1 || { tail -5 $(B)/apt.log; \
-		echo "Cannot install them: check the network and $(B)/apt.log" >&2; exit 1; }; \
-	fi
+# The sections of packages.txt that a target needs: all of its own at once, before those on which
+# it depends need some of them.
+NEEDS-install := exitstat
+NEEDS-tools := exitstat static
+NEEDS-series := series
+NEEDS-apply := series apply
+NEEDS-modules := series modules $(if $(OWN_KERNEL),kernel)
+NEEDS-rfc := $(NEEDS-modules) apply
+NEEDS-debug := series modules kernel lab pytest
+NEEDS-lab := $(NEEDS-tools) $(NEEDS-modules) lab
+NEEDS-check := $(NEEDS-lab) pytest check deb
+NEEDS-packages := $(NEEDS-lab) pytest deb chroot
+NEEDS-valgrind := $(NEEDS-tools) pytest check
+NEEDS-bench := $(NEEDS-lab) bench
+NEEDS-study := $(NEEDS-lab) study
+NEEDS-fuzz := exitstat fuzz
+NEEDS-deb := deb
+
+PACKAGES := $(patsubst NEEDS-%,packages-%,$(filter NEEDS-%,$(.VARIABLES)))
+$(PACKAGES): packages-%:
+	@./packages.sh $(NEEDS-$*)
+
+# Not always the default one.
+compiler: packages-modules
+	@./packages.sh $(addprefix compiler/,$(shell kernel/compiler $(if $(REVISIONS),$$(kernel/revisions $(KERNEL) | \
+		sed 's/.* //' | sort -t+ -k2 -u),$(KREL))))
 
 $(B):
 	@mkdir -p $@
 
-series: packages
+series: packages-series
 	@kernel/make-series $(KERNEL) $(B)/series/$(KERNEL)
 
-rfc:
+rfc: packages-rfc
 	@$(MAKE) -s source series KERNEL=$(NEWEST)
 	@kernel/make-rfc $(NEWEST) $(B)/linux-$(NEWEST) $(B)/series/$(NEWEST) $(B)/rfc
 
-apply: series
+apply: packages-apply series
 	@test -n "$(KERNEL_SRC)" || { echo "make apply: name a git tree of Linux $(KERNEL) with KERNEL_SRC=/path" >&2; exit 1; }
 	git -C "$(KERNEL_SRC)" am $$(kernel/patches $(B)/series/$(KERNEL) "$(KERNEL_SRC)")
 
-source: packages
+source: packages-modules
 	@kernel/fetch-source $(KREL) $(B)/linux-$(SOURCE)
 
 # What modules are built for, if it is no kernel of Debian's.
-own-kernel: source packages-compiler $(if $(OWN_KERNEL),packages-kernel)
+own-kernel: source
 	$(if $(OWN_KERNEL),@kernel/build-kernel $(KREL) $(B)/linux-$(SOURCE) $(B)/kernel/$(KREL) kernel/host.config)
 
 BUILD_MODULES = $(if $(OWN_KERNEL),--kernel $(B)/kernel/$(KREL)) $(KREL) $(B)/linux-$(SOURCE) $(B)/series/$(KERNEL)
 
-modules: series own-kernel
+modules: packages-modules compiler series own-kernel
 	@kernel/build-modules $(BUILD_MODULES) $(B)/modules
 
-check-series: series $(if $(REVISIONS),packages-compiler,own-kernel)
+check-series: packages-modules compiler series $(if $(REVISIONS),,own-kernel)
 	@$(if $(REVISIONS),kernel/check-revisions $(KERNEL) $(B)/series/$(KERNEL) $(B)/revisions $(REVISIONS), \
 		kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series)
 
-tools: packages
-	@$(MAKE) -s -C tools/exitstat O=$(B)
+# Its makefile runs in another directory.
+EXITSTAT = -C tools/exitstat O=$(B) $(foreach v,CHART_JS DESTDIR PREFIX SYSCONFDIR,$(if $($v),$v=$(abspath $($v))))
+
+tools: packages-tools
+	@$(MAKE) -s $(EXITSTAT) $(B)/exitstat $(B)/exitstat-static
+
+# With sanitizers, and what else only tests run.
+test-tools: packages-tools
+	@$(MAKE) -s $(EXITSTAT) all test-programs
 
 test-programs: source modules
 	@$(MAKE) -s -C tests/vmm O=$(B)
 	@tests/modules/build $(KREL) $(B)/modules $(B)/test-modules/$(KREL)
 	@tests/build-selftests $(B)/linux-$(SOURCE) $(B)/series/$(KERNEL) $(B)/selftests/$(SOURCE)
 
-lab: modules tools test-programs
+lab: packages-lab modules tools test-programs
 	@$(PYTHON) tests/lab/images.py $(KREL)
 
 demo: | $(B)
@@ -123,7 +138,7 @@ demo: | $(B)
 run-demo: lab
 	@$(PYTHON) tests/demo.py $(EMU) $(KREL)
 
-debug-kernels: series packages-kernel
+debug-kernels: packages-debug series
 	@mkdir -p $(B)/debug
 	@kernel/fetch-source --whole $(KREL) $(B)/debug/linux-$(KERNEL).orig
 	@tests/debug/prepare-tree $(B)/debug/linux-$(KERNEL).orig $(B)/series/$(KERNEL) $(B)/debug/linux-$(KERNEL)
@@ -134,16 +149,16 @@ check-debug: debug-kernels
 	@$(MAKE) -s -C tests/vmm O=$(B) stress
 	@KREL=$(KREL) $(PYTEST) tests/debug/debug_kernels.py
 
-check-packages: lab packages-deb packages-chroot
+check-packages: packages-packages lab
 	@KREL=$(KREL) $(PYTEST) -v tests/packages/install.py tests/packages/dkms.py
 
-check: lab packages-deb
+check: packages-check lab test-tools
 	@KREL=$(KREL) EMU=$(EMU) $(PYTEST) $(PARALLEL) -m "not valgrind and not whole_demo" --durations=25 -rs tests
 
-check-valgrind: tools
-	@KREL=$(KREL) $(PYTEST) -m valgrind tests
+check-valgrind: packages-valgrind test-tools
+	@KREL=$(KREL) $(PYTEST) $(PARALLEL) -m valgrind tests
 
-check-demo: lab
+check-demo: packages-check lab
 	@KREL=$(KREL) $(PYTEST) -m whole_demo tests/test_demo.py
 
 # All tests on the default kernel; those of the series, the modules and the machine on the others.
@@ -153,10 +168,10 @@ check-all: check
 		env -u KREL MAKEFLAGS= $(MAKE) -s check-kernel KERNEL=$$kernel EMU=$(EMU) || exit; \
 	done
 
-check-kernel: lab
+check-kernel: packages-check lab test-tools
 	@KREL=$(KREL) EMU=$(EMU) $(PYTEST) $(PARALLEL) -rs $(KERNEL_TESTS)
 
-bench: lab packages-bench
+bench: packages-bench lab
 	@$(PYTHON) tests/bench/exitstat.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/cost.py
 	@KREL=$(KREL) $(PYTHON) tests/bench/native.py
@@ -167,14 +182,17 @@ verify: lab
 	@PYTHONPATH=tests KREL=$(KREL) $(PYTHON) -m verify $(KREL)
 
 SECONDS ?= 60
-fuzz: packages packages-fuzz
+fuzz: packages-fuzz
 	@$(PYTHON) tests/fuzz/run.py --seconds $(SECONDS)
 
-study: lab packages-study
+study: packages-study lab
 	@PYTHONPATH=tests $(PYTHON) -m study $(KREL)
 
-install: tools
-	@$(MAKE) -s -C tools/exitstat O=$(B) install
+install: packages-install
+	@$(MAKE) -s $(EXITSTAT) install
+
+uninstall:
+	@$(MAKE) -s $(EXITSTAT) uninstall
 
 deb: packages-deb
 	@debian/build-packages $(B)/deb
@@ -182,5 +200,7 @@ deb: packages-deb
 clean:
 	rm -rf $(B)
 
-.PHONY: help rfc own-kernel check-all check-kernel check-valgrind check-demo check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-programs lab demo \
-	run-demo check install clean
+# One after the other: what takes long uses all CPUs by itself.
+.NOTPARALLEL:
+.PHONY: help rfc compiler own-kernel check-all check-kernel check-valgrind check-demo check-packages $(PACKAGES) deb bench verify fuzz study debug-kernels check-debug series apply source modules check-series tools test-tools test-programs lab demo \
+	run-demo check install uninstall clean

@@ -84,8 +84,7 @@ ELSEWHERE = {
         "/lib/modules/$(uname -r)/updates/kvm-amd.ko",
     ), "test_machine_install.py::test_install_and_go_back"),
     **dict.fromkeys((
-        "sudo systemd-sysusers && sudo systemd-tmpfiles --create exitstat.conf && "
-        "sudo systemctl daemon-reload",
+        "sudo systemd-sysusers && sudo systemctl daemon-reload",
         "sudo systemctl enable --now exitstat-record.service exitstat-textfile.timer",
     ), "test_packaging.py::test_enabled_as_the_readme_says"),
     # By make check-packages.

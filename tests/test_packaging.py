@@ -1,7 +1,7 @@
 """What is around the tool: manual pages, services, completion.
 
 The services run under a real systemd, which is the init of namespaces of its own and sees this
-machine's files through an overlay.  What it reads is a debugfs that tree.py made.
+machine's programs, /usr, and nothing else of it.  What it reads is a debugfs that tree.py made.
 """
 import contextlib
 import json
@@ -536,34 +536,48 @@ def test_services_are_alike():
     assert settings[0] == settings[1]
 
 
-# Run by unshare(1) in namespaces of its own, with a directory that is to become the root.
+# Run by unshare(1) in namespaces of its own, with a directory that is to become the root: a Debian
+# of this machine's programs, but for /usr/local, with nothing installed and nothing configured.
 BOOT = r"""
 set -e
-root=$1/root
+root=$1
 mount --make-rprivate /
-mount -t tmpfs -o size=512m tmpfs $1
-mkdir $1/upper $1/work $root
-mount -t overlay -o lowerdir=/,upperdir=$1/upper,workdir=$1/work overlay $root
-mount -t proc proc $root/proc
-mount -t sysfs sysfs $root/sys
-mount -t cgroup2 cgroup2 $root/sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs $root/run
-mount -t tmpfs tmpfs $root/tmp
-mount -t tmpfs -o mode=755 tmpfs $root/dev
-for node in null zero full random urandom tty; do
-	touch $root/dev/$node
-	mount --bind /dev/$node $root/dev/$node
-done
-mkdir $root/dev/pts $root/dev/shm
-mount -t devpts -o newinstance,ptmxmode=666 devpts $root/dev/pts
-ln -s pts/ptmx $root/dev/ptmx
-# As debugfs's root is.
-mount -t tmpfs -o mode=700 tmpfs $root/sys/kernel/debug
-printf '[Unit]\nDefaultDependencies=no\n' >$root/etc/systemd/system/nothing.target
-: >$root/etc/machine-id
-rm -rf $root/var/log/journal
-mkdir -p $root/var/lib/prometheus/node-exporter $root/old
+mount -t tmpfs -o size=512m,mode=755 tmpfs $root
 cd $root
+mkdir -p etc/systemd/system home old opt proc root run srv sys usr var/cache var/log
+mkdir -m 1777 tmp var/tmp
+mount --rbind /usr usr
+mount -o remount,bind,ro usr
+mount -t tmpfs -o mode=755 tmpfs usr/local
+for directory in bin lib lib64 sbin; do
+	ln -s usr/$directory
+done
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs run
+mkdir dev
+mount -t tmpfs -o mode=755 tmpfs dev
+for node in null zero full random urandom tty; do
+	touch dev/$node
+	mount --bind /dev/$node dev/$node
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+# As debugfs's root is.
+mount -t tmpfs -o mode=700 tmpfs sys/kernel/debug
+printf '[Unit]\nDefaultDependencies=no\n' >etc/systemd/system/nothing.target
+: >etc/machine-id
+echo MANDATORY_MANPATH /usr/local/share/man >etc/manpath.config
+cat >etc/passwd <<-PASSWD
+root:x:0:0:root:/root:/bin/bash
+prometheus:x:990:990:Prometheus daemon:/var/lib/prometheus:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+PASSWD
+printf '%s\n' root:x:0: adm:x:4: prometheus:x:990: nogroup:x:65534: >etc/group
+# As the packages make them.
+mkdir -p var/lib/logrotate var/lib/prometheus/node-exporter
 pivot_root . old
 umount -l /old
 rmdir /old
@@ -600,14 +614,14 @@ class Systemd:
                 "running\n", "degraded\n")
         wait_until(is_up)
         self.root = pathlib.Path(f"/proc/{self.pid}/root")
-        # /usr/local/man is often a symlink, which here would lead out.
-        subprocess.run(["nsenter", "-t", self.pid, "-m", "rm", "-f", "/usr/local/man"], check=True)
-        subprocess.run(["make", "-s", "-C", tool.SRC, f"O={tool.BUILD}", "install", f"DESTDIR={self.root}"],
-                       check=True)
+        self.make("install")
         self.check("systemctl", "start", "systemd-journald")
         self.check("systemd-sysusers")
-        self.check("systemd-tmpfiles", "--create", "exitstat.conf")
         self.check("systemctl", "daemon-reload")
+
+    def make(self, target, *variables):
+        subprocess.run(["make", "-s", "-C", tool.SRC, f"O={tool.BUILD}", target, f"DESTDIR={self.root}",
+                        *variables], check=True)
 
     def run(self, *command, **kwargs):
         return subprocess.run(["nsenter", "-t", str(self.pid), "-a", *map(str, command)], capture_output=True,
@@ -642,8 +656,8 @@ class Systemd:
         """As it was after installation."""
         self.run("systemctl", "stop", "exitstat-textfile.timer", *SERVICES)
         self.run("systemctl", "reset-failed")
-        self.shell("rm -rf /run/systemd/system/exitstat*.d /var/lib/prometheus/node-exporter/*;"
-                   "umount -q /var/log/exitstat || true; rm -rf /var/log/exitstat /var/lib/logrotate/status;"
+        self.shell("rm -rf /run/systemd/system/exitstat*.d /var/lib/exitstat /var/lib/prometheus/node-exporter/*;"
+                   "chown root:root /var/lib/prometheus; umount -q /var/log/exitstat || true; rm -rf /var/log/exitstat /var/lib/logrotate/status;"
                    "systemctl daemon-reload")
         self.configure((UNITS / "exitstat.default").read_text())
         self.check("systemd-cat", "echo", "the next test")
@@ -700,7 +714,11 @@ def systemd(booted):
     booted.shell("rm -rf /sys/kernel/debug/kvm")
 
 
+METRICS = "/var/lib/exitstat/exitstat.prom"
+# Where the node exporter finds them.
 PROM = "/var/lib/prometheus/node-exporter/exitstat.prom"
+# Of the directory with the node exporter's: Debian's package makes it the user prometheus's.
+OWNERS = pytest.mark.parametrize("owner", ["root", "prometheus"])
 RECORDING = "/var/log/exitstat/exitstat.jsonl"
 
 
@@ -715,35 +733,57 @@ def test_installed_units_are_valid(systemd):
     assert systemd.check("systemd-analyze", "verify", *SERVICES, "exitstat-textfile.timer") == ""
     for unit in SERVICES:
         systemd.check("systemd-analyze", "security", "--no-pager", "--threshold=10", unit)
-    assert "exitstat-show" in systemd.check("man", "-w", "exitstat-show")
-    assert "exitstat-recording" in systemd.check("man", "-w", "5", "exitstat-recording")
+    for number, name in ("8", "exitstat-show"), ("5", "exitstat-recording"):
+        assert systemd.check("man", "-w", number, name) == f"/usr/local/share/man/man{number}/{name}.{number}\n"
 
 
-def test_enabled_as_the_readme_says(systemd):
+@OWNERS
+def test_enabled_as_the_readme_says(systemd, owner):
+    systemd.check("chown", owner, "/var/lib/prometheus")
     for command in docs.steps("README.md", "sudo systemd-sysusers", "sudo systemctl enable"):
         systemd.shell(command)
-    wait_until(lambda: samples_of(systemd) and (systemd.root / PROM.lstrip("/")).exists())
+    wait_until(lambda: samples_of(systemd) and systemd.run("cat", PROM).stdout)
     systemd.shell("systemctl disable --now exitstat-record.service exitstat-textfile.timer")
 
 
-def test_textfile(systemd):
-    """The host's counters and those of another user's VM, by name, in a file for everybody."""
+@OWNERS
+def test_textfile(systemd, owner):
+    """The host's counters and those of another user's VM, by name, in a file that prometheus can read."""
+    systemd.check("chown", owner, "/var/lib/prometheus")
     systemd.check("systemctl", "start", "exitstat-textfile")
-    assert systemd.check("stat", "-c", "%U %a", PROM) == "exitstat 644\n"
-    text = systemd.check("cat", PROM)
+    assert systemd.check("stat", "-L", "-c", "%U %a", PROM) == "exitstat 644\n"
+    text = systemd.check("setpriv", "--reuid=prometheus", "--regid=prometheus", "--clear-groups", "cat", PROM)
     assert 'exitstat_host_exits_total{isa="vmx",reason="10",name="CPUID"} 10000\n' in text
     assert f'exitstat_vm_exits_total{{isa="vmx",vm="{systemd.vm}",vm_name="web1",reason="10"' in text
     assert "# EOF" not in text
     # Nothing else is there, and nothing was said.
-    assert systemd.check("ls", pathlib.Path(PROM).parent).split() == ["exitstat.prom"]
+    for path in METRICS, PROM:
+        assert systemd.check("ls", "-A", pathlib.Path(path).parent).split() == ["exitstat.prom"]
     assert systemd.journal("exitstat-textfile") == ""
+
+
+def test_textfile_gives_no_rights(systemd):
+    """Not even where the user prometheus has put another directory in the exporter's place."""
+    rights = systemd.check("stat", "-c", "%n %a %U %G", "/etc", "/var/lib/prometheus/node-exporter")
+    systemd.shell("mv /var/lib/prometheus/node-exporter /var/lib/prometheus/elsewhere;"
+                  "ln -s /etc /var/lib/prometheus/node-exporter; chown -R -h prometheus /var/lib/prometheus")
+    try:
+        systemd.check("systemctl", "start", "exitstat-textfile")
+        assert systemd.check("find", "/etc", "-newer", METRICS, "!", "-type", "d") == "/etc/exitstat.prom\n"
+        assert systemd.check("readlink", "/etc/exitstat.prom") == f"{METRICS}\n"
+        assert systemd.run("setpriv", "--reuid=exitstat", "--clear-groups", "touch", "/etc/x").returncode
+    finally:
+        systemd.shell("rm -f /etc/exitstat.prom /var/lib/prometheus/node-exporter;"
+                      "mv /var/lib/prometheus/elsewhere /var/lib/prometheus/node-exporter;"
+                      "chown root /var/lib/prometheus/node-exporter")
+    assert systemd.check("stat", "-c", "%n %a %U %G", "/etc", "/var/lib/prometheus/node-exporter") == rights
 
 
 def test_textfile_is_replaced_regularly(systemd):
     systemd.override("exitstat-textfile.timer", "[Timer]\nOnUnitActiveSec=\nOnActiveSec=100ms\n"
                      "OnUnitActiveSec=300ms\nAccuracySec=1ms\n")
     systemd.check("systemctl", "start", "exitstat-textfile.timer")
-    path = systemd.root / PROM.lstrip("/")
+    path = systemd.root / METRICS.lstrip("/")
     wait_until(path.exists)
     before = path.stat().st_ino
     systemd.tree.put(tool.text_of(failed_entries=77))
@@ -775,6 +815,28 @@ def test_textfile_without_node_exporter(systemd):
         systemd.shell("mv /var/lib/prometheus/elsewhere /var/lib/prometheus/node-exporter")
 
 
+def test_installed_elsewhere(systemd):
+    """The program and the settings are those below PREFIX."""
+    prefix = "/opt/exitstat"
+    systemd.make("install", f"PREFIX={prefix}")
+    systemd.shell(f"systemctl link {prefix}/lib/systemd/system/*")
+    try:
+        systemd.configure("TEXTFILE_OPTIONS=show\nRECORD_OPTIONS=--nonsense\n")
+        (systemd.root / "opt/exitstat/etc/default/exitstat").write_text("TEXTFILE_OPTIONS=list\n")
+        systemd.shell("mv /usr/local/bin/exitstat /usr/local/bin/hidden")
+        for unit in SERVICES:
+            systemd.check("systemctl", "start", unit)
+        text = systemd.check("cat", PROM)
+        assert "exitstat_vm_all_exits_total{" in text and "exitstat_host" not in text
+        wait_until(lambda: samples_of(systemd))
+        systemd.check("systemctl", "stop", "exitstat-record")
+    finally:
+        systemd.shell("mv /usr/local/bin/hidden /usr/local/bin/exitstat; rm /etc/systemd/system/exitstat-*")
+        (systemd.root / "opt/exitstat/etc/default/exitstat").unlink()
+        systemd.make("uninstall", f"PREFIX={prefix}")
+    assert not systemd.check("find", "/opt", "-mindepth", "1")
+
+
 PROBE = r"""
 {
 grep -E '^(NoNewPrivs|Seccomp|Cap(Inh|Prm|Eff|Bnd|Amb)):' /proc/self/status
@@ -786,7 +848,8 @@ echo links: $(ls /sys/class/net)
 echo devices: $(ls /dev)
 head -n 1 /sys/kernel/debug/kvm/exit_stats
 tr '\0' ' ' </proc/$VMM/cmdline; echo
-for file in /x /usr/x /sys/kernel/mm/x /var/x $ALLOWED/x /sys/kernel/debug/kvm/x; do
+for file in /x /usr/x /sys/kernel/mm/x /var/x $ALLOWED/x /var/lib/prometheus/node-exporter/x \
+		/sys/kernel/debug/kvm/x; do
 	(: >$file) 2>/dev/null && echo can write $file
 done
 cat /proc/kcore 2>&1 | head -c 100
@@ -798,13 +861,13 @@ exit 0
 
 
 @pytest.mark.parametrize("unit,allowed", [("exitstat-record.service", "/var/log/exitstat"),
-                                          ("exitstat-textfile.service", "/var/lib/prometheus/node-exporter")])
+                                          ("exitstat-textfile.service", "/var/lib/exitstat")])
 def test_sandbox(systemd, unit, allowed):
     """What another program can do in the place of exitstat."""
     (systemd.root / "usr/local/bin/probe").write_text("#!/usr/bin/sh\n" + PROBE)
-    systemd.check("chmod", "755", "/usr/local/bin/probe")
+    systemd.shell("chmod 755 /usr/local/bin/probe; rm -f /run/probe")
     systemd.override(unit, f"[Service]\nExecStart=\nExecStart=/usr/local/bin/probe\nRestart=no\nType=oneshot\n"
-                     f"StandardOutput=truncate:/run/probe\nEnvironment=ALLOWED={allowed} "
+                     f"StandardOutput=append:/run/probe\nEnvironment=ALLOWED={allowed} "
                      f"VMM={systemd.vm.split('-')[0]}\n")
     systemd.check("systemctl", "start", unit)
     out = systemd.check("cat", "/run/probe")
@@ -815,7 +878,8 @@ def test_sandbox(systemd, unit, allowed):
     assert re.search(r"^root: dev lib lib64 proc run sys tmp usr var$", out, re.M)
     assert re.search(r"^etc: ls: cannot access '/etc'", out, re.M)
     disks = re.search("^disks: (.*)$", out, re.M)[1].split()
-    assert set(disks) - {"/var/tmp"} <= {str(p) for p in [pathlib.Path(allowed), *pathlib.Path(allowed).parents]} | {
+    directories = [pathlib.Path(allowed), *([pathlib.Path(PROM).parent] if "textfile" in unit else [])]
+    assert set(disks) - {"/var/tmp"} <= {str(p) for path in directories for p in [path, *path.parents]} | {
         f"{allowed}/x", RECORDING}
     assert re.search("^links: lo$", out, re.M)
     devices = set(re.search("^devices: (.*)$", out, re.M)[1].split())

@@ -304,7 +304,7 @@ def guest_kernel(krel, target):
     QEMU starts that by the kernel's PVH entry; a kernel without one stays as it is.
     """
     packed = kernel_dir(krel) / f"boot/vmlinuz-{krel}"
-    target.write_bytes(subprocess.run([BUILD / f"linux-{version(krel)}/scripts/extract-vmlinux", packed],
+    target.write_bytes(subprocess.run([BUILD / f"linux-{source(krel)}/scripts/extract-vmlinux", packed],
                                       check=True, stdout=subprocess.PIPE).stdout)
     # Xen's note 18 is PVH's entry.
     if not re.search(r"Xen .*\(0x0*12\)", run("readelf", "-nW", target)):

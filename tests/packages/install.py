@@ -72,14 +72,16 @@ def test_upgrade_keeps_what_the_administrator_chose(root, debs, next_debs):
 def test_nothing_is_left_after_purge(root, debs):
     before = files(root)
     # As the services leave it.
-    textfiles = "/var/lib/prometheus/node-exporter"
-    root.run(f"mkdir -p {textfiles}")
+    link = "/var/lib/prometheus/node-exporter/exitstat.prom"
+    metrics = "/var/lib/exitstat/exitstat.prom"
+    root.run("mkdir -p /var/lib/prometheus/node-exporter")
     root.install(debs["exitstat"], debs["exitstat-guest"])
-    root.run(f"systemctl --root=/ enable exitstat-record exitstat-textfile.timer; mkdir /var/log/exitstat;"
-             f"touch /var/log/exitstat/exitstat.jsonl {textfiles}/exitstat.prom")
+    root.run(f"systemctl --root=/ enable exitstat-record exitstat-textfile.timer; "
+             f"mkdir /var/log/exitstat /var/lib/exitstat; touch /var/log/exitstat/exitstat.jsonl {metrics};"
+             f"ln -s {metrics} {link}")
     root.run("dpkg -r exitstat exitstat-guest")
     # Numbers that nobody writes any more would pass for news; recordings and settings stay.
-    root.run(f"test ! -e {textfiles}/exitstat.prom && test -e /var/log/exitstat/exitstat.jsonl")
+    root.run(f"test ! -L {link} && test -e /var/log/exitstat/exitstat.jsonl")
     root.run(f"test -e {CONFIGURED}")
     root.run("yes | apt purge exitstat; dpkg -P exitstat-guest; rm -r /var/lib/prometheus")
     after = files(root)
