@@ -1,8 +1,8 @@
 """Who runs which test, and the emulated machines that tests share: one boot serves many.
 
 A test that needs a machine takes `machine`; if a test loses it, the next one gets a new one.
-All tests of one kind of machine are a group, which one of xdist's workers runs from its first to its
-last, and then powers the machine off; so are those of a module, where they share something dear.
+All tests of one kind of machine are a group, Bochs' are two, which one of xdist's workers runs from its
+first to its last, and then powers the machine off; so are those of a module that share something dear.
 What a machine said during a test is kept in build/lab/logs/<test>/.
 """
 import fcntl
@@ -61,9 +61,15 @@ def emulator_of(item):
     return EMULATORS.get(isa)
 
 
+ON_THE_SECOND = ("test_machine_outside", "test_machine_time", "test_machine_tool")
+
+
 def group_of(item):
     """What the worker that runs this test runs too: "" if that is the same to it."""
     emulator = emulator_of(item)
+    if emulator == "bochs":
+        # The slowest: two of them, each with about half of the tests.
+        return "bochs-2" if item.module.__name__ in ON_THE_SECOND else "bochs"
     if emulator:
         # Those with one and with two CPUs, one after the other.
         return emulator.split("-")[0]
@@ -72,7 +78,7 @@ def group_of(item):
 
 
 # The order in which groups begin: those that take the longest first, so that no worker ends up alone.
-FIRST = ["bochs", "qemu", "kvm"]
+FIRST = ["bochs", "bochs-2", "qemu", "kvm"]
 
 
 def order_of(item):

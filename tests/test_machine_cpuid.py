@@ -138,6 +138,7 @@ def test_the_vmms_entry_wins(machine):
 
 def test_queries_are_logged_on_demand(machine):
     control = "/sys/kernel/debug/dynamic_debug/control"
+    machine.check("dmesg -C")
     minivmm(machine, leaf(LEAF_EXITS, 44))
     machine.check(f"echo 'func kvm_exit_stats_cpuid +p' >{control}")
     minivmm(machine, leaf(LEAF_EXITS, 45))
