@@ -54,7 +54,8 @@ def emulator_of(item):
         return OWN
     if "two_cpus" in names:
         return TWO_CPUS
-    isa = item.callspec.params.get("machine") if "machine" in names else None
+    # A module may have a fixture of that name that is no emulated machine.
+    isa = item.callspec.params.get("machine") if hasattr(item, "callspec") else None
     for each in "vmx", "svm":
         if each in names:
             isa = each
