@@ -137,10 +137,11 @@ explain() {
 }
 
 print=
-if [ "$1" = --print ]; then
+if [ "${1-}" = --print ]; then
 	print=y
 	shift
 fi
+[ $# -gt 0 ] || exit 0
 for section; do
 	lines "$section" >/dev/null
 done

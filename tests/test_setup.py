@@ -144,6 +144,7 @@ def test_what_is_there_is_left_alone(apt):
     apt.source("http://127.0.0.1:9/ ./")
     apt.list("demo no-such-package sh /etc/passwd stdio.h libc.a json-c.pc pytest.py")
     assert apt.run("demo") == (0, "", "")
+    assert apt.run() == (0, "", "")
     assert not (apt.path / "build").exists()
 
 
