@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install what this machine lacks of sections of packages.txt: packages.sh SECTION[/PACKAGE]...
+# or with --print only print all of their packages, for what puts them elsewhere.
 #
 # Nothing is installed, and apt not even asked, where all of it is found. Another process that
 # has apt's locks is waited for.
@@ -95,10 +96,12 @@ packages() {
 # Of each A|B the first that apt knows, or the last.
 known() {
 	for package; do
-		for one in $(echo "$package" | tr '|' ' '); do
-			! apt-cache show "$one" >/dev/null 2>&1 || break
+		# Nothing is shown of what is only named by others.
+		while [ "${package%%|*}" != "$package" ] &&
+			! apt-cache show "${package%%|*}" 2>/dev/null | grep -q .; do
+			package=${package#*|}
 		done
-		echo "$one"
+		echo "${package%%|*}"
 	done
 }
 
@@ -133,10 +136,21 @@ explain() {
 	die "apt-get says '$(sed -n 's/^E: //p' "$log" | head -n 1)': $log has more"
 }
 
+print=
+if [ "${1-}" = --print ]; then
+	print=y
+	shift
+fi
+[ $# -gt 0 ] || exit 0
 for section; do
 	lines "$section" >/dev/null
 done
 all=$(for section; do lines "$section"; done)
+if [ "$print" ]; then
+	# shellcheck disable=SC2046 # a list
+	known $(echo "$all" | awk '{ print $2 }')
+	exit
+fi
 lacking=$(echo "$all" | missing)
 [ "$lacking" ] || exit 0
 command -v apt-get >/dev/null ||

@@ -71,6 +71,8 @@ ELSEWHERE = {
     "make apply KERNEL=7.3 KERNEL_SRC=/path/to/linux": "test_series.py::test_make_apply",
     "make rfc": "test_series.py::test_posted_series",
     "make check-series REVISIONS=6.12.119-1": "test_kernels.py::test_a_revision_that_does_not_fit",
+    "make tools": "test_setup.py::test_built_and_installed_without_apt",
+    "sudo make uninstall": "test_setup.py::test_install_and_uninstall",
     "sudo exitstat top": "test_top.py::test_views_and_ways_between_them",
     "chgrp -R GROUP /sys/kernel/kvm/exit_stats; chmod -R g+rX /sys/kernel/kvm/exit_stats":
         "test_machine_outside.py::test_sysfs_is_the_administrators_to_give",

@@ -427,9 +427,10 @@ def test_csv(host):
 
 @pytest.fixture(scope="session")
 def promtool():
-    """Debian's promtool; its package would also start a server."""
-    target = images.LAB / "unpacked/prometheus"
-    images.unpack("prometheus", target, 300 << 20)
+    """Debian's promtool; Debian 12's package would also start a server."""
+    package, = images.packages("promtool")
+    target = images.LAB / "unpacked" / package
+    images.unpack(package, target, 300 << 20)
     return target / "usr/bin/promtool"
 
 

@@ -41,7 +41,7 @@ def test_each_section_is_a_targets():
     known = {words[0] for words in lines}
     used = {name for sections in needs().values() for name in sections}
     # kernel/compiler says which of these; and what make does not install here.
-    assert used | {"compiler", "guest", "image", "verify", "kernel"} == known
+    assert used | {"compiler", "guest", "image", "verify", "promtool", "kernel"} == known
     assert len({tuple(words[:2]) for words in lines}) == len(lines)
 
 
@@ -144,6 +144,7 @@ def test_what_is_there_is_left_alone(apt):
     apt.source("http://127.0.0.1:9/ ./")
     apt.list("demo no-such-package sh /etc/passwd stdio.h libc.a json-c.pc pytest.py")
     assert apt.run("demo") == (0, "", "")
+    assert apt.run() == (0, "", "")
     assert not (apt.path / "build").exists()
 
 
@@ -151,6 +152,13 @@ def test_the_first_package_that_apt_knows(apt):
     apt.list(f"demo no-such-package|hello-setup {apt.file}")
     status, out, _ = apt.run("demo")
     assert status == 0 and "packages: hello-setup\n" in out
+
+
+def test_packages_are_only_printed(apt):
+    """Those that are there, too."""
+    apt.list("demo no-such-package|hello-setup no-such-program", "demo a sh", "demo b|no-such-package")
+    apt.run("demo")
+    assert apt.run("--print", "demo") == (0, "hello-setup\na\nno-such-package\n", "")
 
 
 def test_one_package_of_a_section(apt):

@@ -76,8 +76,7 @@ def run(*args, **kwargs):
 
 
 def packages(section):
-    words = [line.split() for line in (TOP / "packages.txt").read_text().splitlines()]
-    return [w[1] for w in words if w and w[0] == section]
+    return run(TOP / "packages.sh", "--print", section).split()
 
 
 def digest(*paths):
