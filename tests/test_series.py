@@ -34,6 +34,7 @@ def test_make_apply(tmp_path):
         shutil.copytree(SOURCE / name, tree / name)
     (tree / "include/linux").mkdir(parents=True)
     shutil.copy2(SOURCE / "include/linux/kvm_host.h", tree / "include/linux")
+    shutil.copy2(SOURCE / "Makefile", tree)
     git("init", "-q", cwd=tree)
     git("add", "-A", cwd=tree)
     git("commit", "-q", "-m", "base", cwd=tree)
