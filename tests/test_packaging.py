@@ -180,7 +180,7 @@ def test_own_columns_are_documented(command):
 
 def test_keys_are_documented():
     """Those that the program itself explains."""
-    helped = re.search(r"top_key_help\[\] = \{(.*?)\n\};", (tool.SRC / "top_keys.c").read_text(), re.S)[1]
+    helped = re.search(r"top_key_help\[\] = \{(.*?)\n\};", (tool.SRC / "top/keys.c").read_text(), re.S)[1]
     helped = re.findall(r'\{ "(.*?)", ', helped)
     assert len(helped) > 10
     documented = {key for tag in tags(section(page_of("top"), "KEYS")) for key in tag.split(", ")}

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/exitstat.h"
 #include "command.h"
 #include "common.h"
-#include "exitstat.h"
 #include "output_check.h"
 
 #define MAX_WORDS 16

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/exitstat.h"
 #include "common.h"
-#include "exitstat.h"
 
 unsigned int nr_messages;
 bool user_words;

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitstat.h"
 #include "common.h"
-#include "exitstat.h"
-#include "latency.h"
+#include "model/latency.h"
 
 static const char *const scopes[] = { "host", "vm", "vcpu" };
 

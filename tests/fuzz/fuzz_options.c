@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitstat.h"
+#include "cmd/options.h"
 #include "common.h"
-#include "exitstat.h"
-#include "lines.h"
-#include "options.h"
+#include "view/lines.h"
 
 #define MAX_ARGS 64
 

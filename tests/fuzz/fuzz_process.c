@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "scan.h"
+#include "model/scan.h"
 
 static const char *const files[] = { "cmdline", "comm", "stat" };
 

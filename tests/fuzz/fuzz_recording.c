@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/exitstat.h"
 #include "common.h"
-#include "exitstat.h"
-#include "recording.h"
+#include "recording/recording.h"
 
 static void check_rows(const struct exit_snapshot *snap)
 {

@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/exitstat.h"
 #include "common.h"
-#include "exitstat.h"
-#include "lines.h"
-#include "output.h"
 #include "output_check.h"
+#include "view/lines.h"
+#include "view/output.h"
 
 #define MAX_FILES 64
 #define MAX_PATTERNS 4

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitstat.h"
 #include "common.h"
-#include "exitstat.h"
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 static const char *const scopes[] = { "host", "vm", "vcpu" };
 

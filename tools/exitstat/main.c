@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "exitstat.h"
+#include "base/exitstat.h"
 
 /* The first one runs if the user names none. */
 static const struct command {

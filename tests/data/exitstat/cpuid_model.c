@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpuid.h"
+#include "source/cpuid.h"
 
 #define MAX_ROWS 256
 #define CYCLES_OF_CPUID 1000

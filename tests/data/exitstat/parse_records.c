@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "exitstat.h"
-#include "snapshot.h"
+#include "base/exitstat.h"
+#include "model/snapshot.h"
 
 int fail(int status, const char *fmt, ...)
 {

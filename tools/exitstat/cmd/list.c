@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "base/exitstat.h"
+#include "cmd/watch.h"
+#include "view/lines.h"
+
+static const struct command_usage usage = {
+	.name = "list",
+	.operands = "",
+	.text = "List the VMs that run, with their exits and the time that they lost: in which\n"
+		"a vCPU wanted to run, and KVM, the VMM or another task had the CPU.",
+	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
+		   TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE | TAKES_DEBUGFS |
+		   TAKES_SYSFS,
+	.table = &vm_table_columns,
+};
+
+int cmd_list(int argc, char **argv)
+{
+	struct exit_selection sel;
+	struct arguments args;
+	struct output output = { .args = &args, .vms = true };
+	int status;
+
+	if (parse_options(argc, argv, &usage, &args, &status)) {
+		set_selection(&args, &sel);
+		sel.host = false;
+		sel.vms = true;
+		sel.nr_vcpus = true;
+		status = watch(&output, &args.source, &sel);
+	}
+	arguments_free(&args);
+	return status;
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/exitstat.h"
+#include "model/reasons.h"
+#include "source/cpuid.h"
+#include "view/output.h"
+#include "view/table.h"
+
+enum {
+	COL_REASON,
+	COL_HEX,
+	COL_NAME,
+	COL_DEFINED,
+};
+
+static const struct column columns[] = {
+	{ COL_REASON, "REASON", NULL, "exit number", false },
+	{ COL_HEX, "HEX", NULL, "the same, hexadecimal", false },
+	{ COL_NAME, "NAME", NULL, "its name in the kernel", true },
+	{ COL_DEFINED, "DEFINED", NULL,
+	  "yes, no, or never (no CPU delivers it)", true },
+};
+
+struct line {
+	uint32_t nr;
+	char hex[16];
+	char name[EXIT_NAME_SIZE];
+	const char *defined;
+};
+
+static void get_cell(const void *data, int id, struct cell *cell)
+{
+	const struct line *line = data;
+
+	switch (id) {
+	case COL_REASON:
+		cell->type = CELL_U64;
+		cell->u64 = line->nr;
+		return;
+	case COL_HEX:
+		cell->text = line->hex;
+		break;
+	case COL_NAME:
+		cell->text = line->name;
+		break;
+	case COL_DEFINED:
+		cell->text = line->defined;
+		break;
+	}
+	if (*cell->text)
+		cell->type = CELL_TEXT;
+}
+
+static const struct table table = {
+	.columns = columns,
+	.nr_columns = ARRAY_SIZE(columns),
+	.get = get_cell,
+};
+
+static const struct command_usage usage = {
+	.name = "reasons",
+	.operands = "",
+	.text = "List every exit number up to the last one that the architecture defines, and\n"
+		"the name that the kernel has for it.  Without --isa, those of this CPU.",
+	.options = TAKES_ISA | TAKES_REASON | TAKES_FORMAT | TAKES_TABLE,
+	.table = &table,
+};
+
+static const struct reason_table *choose_table(const char *isa)
+{
+	struct cpuid_regs regs = {};
+
+	if (!isa) {
+		/* "GenuineIntel" or "AuthenticAMD"; CPUID may fault. */
+		cpuid_query(0, 0, &regs);
+		isa = !memcmp(&regs.ebx, "Auth", 4) ||
+				      !memcmp(&regs.ebx, "Hygo", 4) ?
+			      "svm" :
+			      "vmx";
+	}
+	return strcmp(isa, "svm") ? &vmx_reasons : &svm_reasons;
+}
+
+static void set_line(struct line *line, const struct reason_table *reasons,
+		     uint32_t nr, enum reason_state state)
+{
+	static const char *const states[] = {
+		[REASON_UNDEFINED] = "no",
+		[REASON_UNSEEN] = "never",
+		[REASON_DEFINED] = "yes",
+	};
+	const char *name = reason_name(reasons, nr);
+
+	*line = (struct line){ .nr = nr, .defined = states[state] };
+	snprintf(line->hex, sizeof(line->hex), "0x%" PRIx32, nr);
+	if (name)
+		reason_label(line->name, name);
+}
+
+/* Is it what the user asked for, by snapshot_filter()'s rules? */
+static bool is_wanted(const struct line *line, const struct arguments *args)
+{
+	size_t i;
+
+	for (i = 0; i < args->nr_reasons; i++) {
+		if (reason_matches(line->nr, line->name, args->reasons[i]))
+			return true;
+	}
+	return !args->nr_reasons;
+}
+
+/* Lines for all numbers; they are few. */
+static struct line *make_lines(const struct reason_table *reasons,
+			       const struct arguments *args, size_t *nr_lines)
+{
+	struct line *lines;
+	size_t i, nr = 0;
+	uint32_t number;
+
+	for (i = 0; i < reasons->nr_ranges; i++)
+		nr += reasons->ranges[i].last - reasons->ranges[i].first + 1;
+	lines = calloc(nr, sizeof(*lines));
+
+	*nr_lines = 0;
+	for (i = 0; lines && i < reasons->nr_ranges; i++) {
+		const struct reason_range *range = &reasons->ranges[i];
+
+		number = range->first;
+		do {
+			set_line(&lines[*nr_lines], reasons, number,
+				 range->state);
+			*nr_lines += is_wanted(&lines[*nr_lines], args);
+		} while (number++ != range->last);
+	}
+	return lines;
+}
+
+static bool add_reason(struct json_object *array, const struct line *line)
+{
+	struct json_object *object = json_object_new_object();
+
+	if (!object)
+		return false;
+	if (json_object_array_add(array, object)) {
+		json_object_put(object);
+		return false;
+	}
+	return json_add_u64(object, "reason", line->nr) &&
+	       (*line->name ? json_add_string(object, "name", line->name) :
+			      json_add_null(object, "name")) &&
+	       json_add_string(object, "defined", line->defined);
+}
+
+static bool print_json(FILE *out, const char *isa, const struct line *lines,
+		       size_t nr)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+	const char *text = NULL;
+	bool ok;
+	size_t i;
+
+	ok = object && json_add_string(object, "schema", "exitstat.reasons") &&
+	     json_add_u64(object, "version", 1) &&
+	     json_add_string(object, "isa", isa);
+	for (i = 0; ok && array && i < nr; i++)
+		ok = add_reason(array, &lines[i]);
+	if (ok && json_add(object, "reasons", array))
+		text = json_object_to_json_string_ext(
+			object,
+			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+	if (text)
+		fprintf(out, "%s\n", text);
+	json_object_put(object);
+	return text;
+}
+
+static void print_metrics(FILE *out, const char *isa, const struct line *lines,
+			  size_t nr)
+{
+	const char *name = "exitstat_reason_defined";
+	size_t i;
+
+	fprintf(out,
+		"# TYPE %s gauge\n# HELP %s 1 if the architecture defines this exit number.\n",
+		name, name);
+	for (i = 0; i < nr; i++)
+		fprintf(out,
+			"%s{isa=\"%s\",reason=\"%" PRIu32
+			"\",name=\"%s\"} %d\n",
+			name, isa, lines[i].nr, lines[i].name,
+			strcmp(lines[i].defined, "no") != 0);
+	fputs("# EOF\n", out);
+}
+
+static bool print_lines(const struct arguments *args, const char *isa,
+			struct line *lines, size_t nr)
+{
+	static const int ids[] = { COL_REASON, COL_HEX, COL_NAME, COL_DEFINED,
+				   -1 };
+	struct layout layout;
+
+	table_sort(&table, args->sort, lines, nr, sizeof(*lines));
+	layout_init(&layout, &table, ids, args->columns, false);
+
+	switch (args->format) {
+	case OUTPUT_JSON:
+		return print_json(stdout, isa, lines, nr);
+	case OUTPUT_OPENMETRICS:
+		print_metrics(stdout, isa, lines, nr);
+		return true;
+	case OUTPUT_CSV:
+		csv_print_head(stdout, &layout);
+		csv_print_lines(stdout, &layout, lines, nr, sizeof(*lines));
+		return true;
+	case OUTPUT_TABLE:
+		break;
+	}
+	return table_print(stdout, &layout, lines, nr, sizeof(*lines));
+}
+
+int cmd_reasons(int argc, char **argv)
+{
+	const struct reason_table *reasons;
+	struct arguments args;
+	struct line *lines;
+	int status;
+	size_t nr;
+
+	if (parse_options(argc, argv, &usage, &args, &status)) {
+		reasons = choose_table(args.isa);
+		lines = make_lines(reasons, &args, &nr);
+		if (!lines || !print_lines(&args, reasons->isa, lines, nr))
+			status = fail(STATUS_ERROR, "out of memory");
+		free(lines);
+	}
+	arguments_free(&args);
+	return status;
+}

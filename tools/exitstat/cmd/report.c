@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
+
+#include "base/exitstat.h"
+#include "page/html.h"
+#include "recording/recording.h"
+#include "view/lines.h"
+#include "view/output.h"
+
+static const struct command_usage usage = {
+	.name = "report",
+	.operands = "FILE",
+	.text = "Show the exits in a recording: of the host, or of VMs and vCPUs, in all the time\n"
+		"that was recorded.  FILE is what 'exitstat record' wrote, or - for stdin.\n"
+		"\n"
+		"With --html write a page that shows how they changed with time; it needs nothing\n"
+		"but a browser.  It has the host, the VMs, and the vCPUs if they were recorded.",
+	.options = TAKES_VM | TAKES_HOST | TAKES_REASON | TAKES_FORMAT |
+		   TAKES_UNITS | TAKES_TABLE | TAKES_HTML,
+	.nr_files = 1,
+	.table = &reason_table_columns,
+};
+
+static int report(const struct arguments *args)
+{
+	struct output output = { .args = args };
+	struct exit_selection sel;
+	struct recording_sum sum;
+	char title[PATH_MAX + 16];
+	int status;
+
+	set_selection(args, &sel);
+	status = recording_sum_read(&sum, args->files[0], &sel);
+	if (!status)
+		status = recording_sum_check(&sum, &sel);
+	if (!status) {
+		recording_sum_note(&sum);
+		snprintf(title, sizeof(title), "recording %s", sum.path);
+		output.title = title;
+		status = output_scan(&output, &sum.scan);
+	}
+	recording_sum_free(&sum);
+	return status;
+}
+
+int cmd_report(int argc, char **argv)
+{
+	struct arguments args;
+	int status;
+
+	if (parse_options(argc, argv, &usage, &args, &status))
+		status = args.html ? report_html(&args) : report(&args);
+	arguments_free(&args);
+	return status;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/exitstat.h"
+#include "top/top.h"
+#include "view/lines.h"
+
+/* The columns of both kinds of lines, reasons and VMs, each once. */
+static struct column columns[2 * MAX_COLUMNS];
+static struct table table = { .columns = columns };
+
+static void add_columns(const struct table *from)
+{
+	size_t i;
+
+	for (i = 0; i < from->nr_columns; i++) {
+		const struct column *column = &from->columns[i];
+
+		if (!table_find(&table, column->name, strlen(column->name)))
+			columns[table.nr_columns++] = *column;
+	}
+}
+
+static const struct command_usage usage = {
+	.name = "top",
+	.operands = "",
+	.text = "Watch the exits of the host, its VMs and their vCPUs on the full screen, until\n"
+		"you press q.  The key ? shows what the other keys do.\n"
+		"\n"
+		"Needs root, or for the host alone read permission on\n"
+		"/sys/kernel/kvm/exit_stats.",
+	.options = TAKES_VM | TAKES_REASON | TAKES_INTERVAL | TAKES_COUNT |
+		   TAKES_UNITS | TAKES_TABLE | TAKES_DEBUGFS | TAKES_SYSFS,
+	.table = &table,
+};
+
+int cmd_top(int argc, char **argv)
+{
+	struct arguments args;
+	int status;
+
+	add_columns(&reason_table_columns);
+	add_columns(&vm_table_columns);
+	if (parse_options(argc, argv, &usage, &args, &status))
+		status = top_run(&args);
+	arguments_free(&args);
+	return status;
+}

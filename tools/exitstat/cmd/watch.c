@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/exitstat.h"
+#include "cmd/watch.h"
+
+/* As a shell does. */
+#define STATUS_NOT_FOUND 127
+#define STATUS_CANNOT_RUN 126
+#define STATUS_SIGNAL 128
+
+bool sleep_until(uint64_t ns)
+{
+	const struct timespec until = {
+		.tv_sec = ns / 1000000000,
+		.tv_nsec = ns % 1000000000,
+	};
+
+	return !clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+void note_if_off(const struct exit_scan *scan)
+{
+	if (scan->nr_scopes && !scan->scopes[0].snap.enabled)
+		fail(STATUS_OK,
+		     "exit accounting is off, these are the counts from before; to turn it on: echo 1 > /sys/module/kvm/parameters/exit_stats");
+}
+
+/* The host's counters only begin anew with KVM's modules. */
+static void note_if_reloaded(const struct exit_scan *scan)
+{
+	if (scan->nr_scopes && scan->scopes[0].kind == SCOPE_HOST &&
+	    scan->scopes[0].is_new)
+		fail(STATUS_OK,
+		     "KVM was loaded anew meanwhile, so these are the exits since then");
+}
+
+static void note_if_none(const struct output *output,
+			 const struct exit_scan *scan)
+{
+	if (!scan->nr_scopes && !output->vms)
+		fail(STATUS_OK, "no VM is running that these options mean");
+}
+
+static int print_difference(struct output *output, struct exit_scan *now,
+			    const struct exit_scan *before)
+{
+	struct exit_scan difference;
+	int status;
+
+	if (!scan_copy(&difference, now))
+		return STATUS_ERROR;
+	scan_subtract(&difference, before);
+	note_if_reloaded(&difference);
+	note_if_none(output, &difference);
+	status = output_scan(output, &difference);
+	scan_free(&difference);
+	return status;
+}
+
+static int watch_once(struct output *output, struct exit_source *source,
+		      const struct exit_selection *sel)
+{
+	struct exit_scan scan = {};
+	int status = scan_read(source, sel, &scan);
+
+	if (!status) {
+		note_if_off(&scan);
+		note_if_none(output, &scan);
+		status = output_scan(output, &scan);
+	}
+	scan_free(&scan);
+	return status;
+}
+
+static int watch_intervals(struct output *output, struct exit_source *source,
+			   const struct exit_selection *sel)
+{
+	const struct arguments *args = output->args;
+	struct exit_selection again = *sel;
+	struct exit_scan before = {}, now;
+	uint64_t next, done;
+	int status = scan_read(source, sel, &before);
+
+	if (!status)
+		note_if_off(&before);
+	next = before.monotonic;
+	again.again = true;
+
+	for (done = 0; !status && (!args->count || done < args->count);
+	     done++) {
+		/* On the beat, however long the reading takes. */
+		do
+			next += args->interval;
+		while (next <= clock_ns(CLOCK_MONOTONIC));
+		while (!sleep_until(next))
+			;
+
+		now = (struct exit_scan){};
+		status = scan_read(source, &again, &now);
+		if (!status)
+			status = print_difference(output, &now, &before);
+		/* Whoever reads it wants it now; main() says what is wrong. */
+		if (fflush(stdout))
+			status = status ? status : STATUS_ERROR;
+		scan_free(&before);
+		before = now;
+	}
+	scan_free(&before);
+	return status;
+}
+
+/* The status of a command as a shell gives it. */
+static int command_status(int status)
+{
+	return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) :
+				     WEXITSTATUS(status);
+}
+
+/* What the terminal sends is for the command; we still have to print. */
+static void leave_signals_to_command(struct sigaction *interrupt,
+				     struct sigaction *quit)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGINT, &ignore, interrupt);
+	sigaction(SIGQUIT, &ignore, quit);
+}
+
+static int run_command(char **command, int *status)
+{
+	struct sigaction interrupt, quit;
+	pid_t pid;
+
+	fflush(stdout);
+	leave_signals_to_command(&interrupt, &quit);
+	pid = fork();
+	if (!pid) {
+		sigaction(SIGINT, &interrupt, NULL);
+		sigaction(SIGQUIT, &quit, NULL);
+		execvp(command[0], command);
+		fail(STATUS_OK, "cannot run '%s': %s", command[0],
+		     strerror(errno));
+		_exit(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
+	}
+	if (pid < 0)
+		return fail(STATUS_ERROR, "cannot run '%s': %s", command[0],
+			    strerror(errno));
+
+	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+		;
+	*status = command_status(*status);
+	return STATUS_OK;
+}
+
+static int watch_command(struct output *output, struct exit_source *source,
+			 const struct exit_selection *sel)
+{
+	struct exit_selection again = *sel;
+	struct exit_scan before = {}, now = {};
+	int command = STATUS_OK;
+	int status = scan_read(source, sel, &before);
+
+	if (!status) {
+		note_if_off(&before);
+		status = run_command(output->args->command, &command);
+	}
+	again.again = true;
+	/* Then there was nothing to measure. */
+	if (!status && command != STATUS_NOT_FOUND &&
+	    command != STATUS_CANNOT_RUN)
+		status = scan_read(source, &again, &now);
+	if (!status && now.monotonic)
+		status = print_difference(output, &now, &before);
+
+	scan_free(&before);
+	scan_free(&now);
+	return command ? command : status;
+}
+
+int watch(struct output *output, struct exit_source *source,
+	  const struct exit_selection *sel)
+{
+	if (output->args->command)
+		return watch_command(output, source, sel);
+	if (output->args->interval)
+		return watch_intervals(output, source, sel);
+	return watch_once(output, source, sel);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The page that shows a recording. */
+#ifndef EXITSTAT_REPORT_HTML_H
+#define EXITSTAT_REPORT_HTML_H
+
+#include <stdio.h>
+
+#include "cmd/options.h"
+#include "recording/recording.h"
+
+/* Write the page of a recording.  The program's status. */
+int report_html(const struct arguments *args);
+
+#define NR_BUCKETS 24
+
+/* One reason's histogram of one time: NR_BUCKETS to each interval, or NULL. */
+struct page_histogram {
+	uint64_t *exits;
+};
+
+/* One scope in each interval.  Arrays have @page's nr_intervals. */
+struct page_scope {
+	/* all that was counted, in recording_sum */
+	const struct exit_scope *sum;
+	/* it was there in that interval */
+	bool *known;
+	/* cycles; guest_cycles, and then counts from COUNT_HANDLE_CYCLES on */
+	uint64_t *phases[5];
+	/* for each row of @sum: exits in each interval */
+	uint64_t **exits;
+	/* and NR_LATENCY_TIMES histograms */
+	struct page_histogram *histograms;
+	bool any_latency;
+};
+
+struct page {
+	const struct recording_sum *sum;
+	size_t max_intervals, nr_intervals;
+	/* the end of each in ns, and how much of it was recorded, 0 if none */
+	uint64_t *end, *length;
+	struct page_scope *scopes;
+	size_t nr_scopes;
+	/* VMs and vCPUs that had fewer exits */
+	size_t nr_left_out;
+};
+
+/* The data of the page as JSON, in which no '<' is.  False without memory. */
+bool page_print_data(FILE *out, const struct page *page);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/exitstat.h"
+#include "top/feed.h"
+
+/* What there is only in debugfs is left out if this user may not read that. */
+static void leave_out_vms(struct top_feed *feed)
+{
+	struct exit_source *source = &feed->args->source;
+	char why[PATH_MAX + 64];
+
+	if (feed->args->nr_vms || feed->args->vcpus ||
+	    debugfs_is_readable(source->debugfs, why, sizeof(why)) ||
+	    !sysfs_is_there(source->sysfs))
+		return;
+
+	feed->sel.vms = false;
+	source->told_sysfs = true;
+	snprintf(feed->no_vms, sizeof(feed->no_vms),
+		 "VMs need debugfs and root: %.400s", why);
+}
+
+/*
+ * Let what was read for the first time be seen at once, to be chosen from; what
+ * it counts is 0 so far.
+ */
+static bool add_new_scopes(struct top_feed *feed)
+{
+	struct exit_scan *shown = &feed->shown;
+	struct exit_scope *new;
+	size_t i;
+
+	for (i = 0; i < feed->now.nr_scopes; i++) {
+		const struct exit_scope *scope = &feed->now.scopes[i];
+
+		if (scan_find(shown, scope))
+			continue;
+		new = scan_add(shown);
+		if (!new)
+			return false;
+		*new = *scope;
+		new->latency = (struct exit_latency){};
+		new->snap.rows = NULL;
+		new->snap.nr_rows = 0;
+		new->snap.guest_cycles = 0;
+		new->snap.failed_entries = 0;
+		new->snap.clamped = 0;
+		snapshot_finish(&new->snap);
+		/* Also for the next search. */
+		qsort(shown->scopes, shown->nr_scopes, sizeof(*shown->scopes),
+		      scope_cmp);
+	}
+	return true;
+}
+
+int feed_start(struct top_feed *feed, struct arguments *args)
+{
+	int status;
+
+	*feed = (struct top_feed){
+		.args = args,
+		.sel = {
+			.host = true,
+			.vms = true,
+			.nr_vcpus = true,
+			.vm_patterns = args->vms,
+			.nr_vm_patterns = args->nr_vms,
+			.vcpu = args->vcpu,
+		},
+	};
+	if (args->source.guest) {
+		feed->sel.vms = false;
+		snprintf(feed->no_vms, sizeof(feed->no_vms),
+			 "a guest sees only what its host tells, not VMs");
+	} else {
+		leave_out_vms(feed);
+	}
+
+	status = scan_read(&args->source, &feed->sel, &feed->now);
+	feed->sel.may_have_ended = true;
+	if (!status && !add_new_scopes(feed))
+		status = STATUS_ERROR;
+	return status;
+}
+
+void feed_free(struct top_feed *feed)
+{
+	scan_free(&feed->now);
+	scan_free(&feed->shown);
+	scan_free(&feed->baseline);
+}
+
+static bool read_scan(struct top_feed *feed, const struct exit_selection *sel,
+		      struct exit_scan *scan)
+{
+	int status;
+
+	*feed->error = '\0';
+	*scan = (struct exit_scan){};
+	fail_into(feed->error, sizeof(feed->error));
+	status = scan_read(&feed->args->source, sel, scan);
+	fail_into(NULL, 0);
+
+	if (status)
+		scan_free(scan);
+	return !status;
+}
+
+static bool show_difference(struct top_feed *feed, const struct exit_scan *now)
+{
+	const struct arguments *args = feed->args;
+	struct exit_scan difference;
+	bool copied;
+	size_t i;
+
+	fail_into(feed->error, sizeof(feed->error));
+	copied = scan_copy(&difference, now);
+	fail_into(NULL, 0);
+	if (!copied)
+		return false;
+
+	scan_subtract(&difference,
+		      feed->has_baseline ? &feed->baseline : &feed->now);
+	for (i = 0; i < difference.nr_scopes; i++)
+		snapshot_filter(&difference.scopes[i].snap, args->reasons,
+				args->nr_reasons);
+	scan_free(&feed->shown);
+	feed->shown = difference;
+	return true;
+}
+
+bool feed_update(struct top_feed *feed, bool show)
+{
+	struct exit_selection sel = feed->sel;
+	struct exit_scan scan;
+
+	sel.vms = sel.vms && feed->details.vms;
+	if (*feed->details.vm) {
+		sel.details_of = feed->details.vm;
+		sel.vcpus = true;
+	}
+	sel.host_latency = feed->details.host_latency;
+	sel.vm_latency = feed->details.vm_latency;
+	sel.vcpu_latency = feed->details.vcpu_latency;
+
+	if (!read_scan(feed, &sel, &scan))
+		return false;
+	/* The baseline has all details of everything. */
+	show = show && (feed->has_baseline || !feed->begin);
+	if (show && !show_difference(feed, &scan)) {
+		scan_free(&scan);
+		return false;
+	}
+	feed->begin = false;
+	scan_free(&feed->now);
+	feed->now = scan;
+	return true;
+}
+
+/* Was all of @new read already with @old? */
+static bool has_details(const struct feed_details *old,
+			const struct feed_details *new)
+{
+	if (*new->vm && strcmp(new->vm, old->vm))
+		return false;
+	return !(new->vms > old->vms || new->host_latency > old->host_latency ||
+		 new->vm_latency > old->vm_latency ||
+		 new->vcpu_latency > old->vcpu_latency);
+}
+
+bool feed_set_details(struct top_feed *feed, const struct feed_details *details,
+		      bool show)
+{
+	const bool had = has_details(&feed->details, details);
+
+	feed->details = *details;
+	if (had)
+		return true;
+	feed->begin = true;
+	if (!feed_update(feed, show) || !show)
+		return false;
+	if (feed->has_baseline)
+		return true;
+	fail_into(feed->error, sizeof(feed->error));
+	add_new_scopes(feed);
+	fail_into(NULL, 0);
+	return false;
+}
+
+bool feed_set_baseline(struct top_feed *feed)
+{
+	struct exit_selection sel = feed->sel;
+	struct exit_scan scan;
+
+	if (sel.vms) {
+		sel.vcpus = true;
+		sel.vm_latency = true;
+		sel.vcpu_latency = true;
+	}
+	sel.host_latency = true;
+	if (!read_scan(feed, &sel, &scan))
+		return false;
+
+	feed_drop_baseline(feed);
+	feed->baseline = scan;
+	feed->has_baseline = true;
+	return feed_update(feed, true);
+}
+
+void feed_drop_baseline(struct top_feed *feed)
+{
+	scan_free(&feed->baseline);
+	feed->has_baseline = false;
+}
+
+struct exit_scope *feed_find(const struct exit_scan *scan,
+			     const struct exit_scope *key)
+{
+	struct exit_scope *scope = scan_find(scan, key);
+
+	return scope && scope_is_same(scope, key) ? scope : NULL;
+}
+
+struct exit_scope *feed_first(const struct exit_scan *scan)
+{
+	struct exit_scope *scope = scan->scopes;
+
+	/* Of a guest that is this VM, which has no name in there. */
+	return scan->nr_scopes && !*scope->vm ? scope : NULL;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Reasons and VMs as lines of a table. */
+#ifndef EXITSTAT_LINES_H
+#define EXITSTAT_LINES_H
+
+#include "model/scan.h"
+#include "view/table.h"
+
+/* The columns, whose names are stable. */
+enum line_column {
+	COL_TIME,
+	COL_SECONDS,
+	COL_SCOPE,
+	COL_VM,
+	COL_VM_NAME,
+	COL_PID,
+	COL_VCPU,
+	COL_VCPUS,
+	COL_REASON,
+	COL_NAME,
+	COL_EXITS,
+	COL_EXITS_SHARE,
+	COL_EXITS_RATE,
+	COL_HANDLE,
+	COL_HANDLE_AVERAGE,
+	COL_HANDLE_SHARE,
+	COL_USER,
+	COL_WAIT,
+	COL_PREEMPTED,
+	COL_L2_EXITS,
+	COL_L2_HANDLE,
+	COL_GUEST,
+	COL_LOST,
+	COL_LOST_SHARE,
+	COL_FAILED_ENTRIES,
+	COL_CLAMPED,
+};
+
+/* One reason of a scope, or all of them. */
+struct exit_line {
+	const struct exit_scan *scan;
+	const struct exit_scope *scope;
+	struct exit_row row;
+	/* The row's counts; those of all reasons may have wrapped in there. */
+	double part[NR_COUNTS];
+	/* all reasons of the scope */
+	bool total;
+	bool ns;
+	/* when the scan was, ISO 8601 */
+	char time[32];
+};
+
+/* Of one reason, and of a whole VM. */
+extern const struct table reason_table_columns;
+extern const struct table vm_table_columns;
+
+/* A line for a row of @scope, or for all of them if that is NULL. */
+void line_init(struct exit_line *line, const struct exit_scan *scan,
+	       const struct exit_scope *scope, const struct exit_row *row,
+	       bool ns);
+/*
+ * A line for each reason of @scope, sorted, with room for one more behind them.
+ * NULL if there is no memory.  @sort may be NULL: by handle time.
+ */
+struct exit_line *reason_lines(const struct exit_scan *scan,
+			       const struct exit_scope *scope, const char *sort,
+			       bool ns);
+/* 2026-11-24T20:00:00.123Z, into 32 bytes */
+void format_time(uint64_t realtime, char *text);
+
+#endif
