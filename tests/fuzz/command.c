@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "command.h"
 #include "common.h"
 #include "output_check.h"

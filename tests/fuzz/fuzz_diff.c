@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "cmd/commands.h"
 #include "command.h"
 #include "common.h"
 

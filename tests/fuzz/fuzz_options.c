@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "cmd/options.h"
 #include "common.h"
+#include "model/scan.h"
 #include "view/lines.h"
 
 #define MAX_ARGS 64

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
 #include "common.h"
 #include "recording/recording.h"
 

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "cmd/commands.h"
 #include "command.h"
 #include "common.h"
 

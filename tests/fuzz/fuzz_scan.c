@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
+#include "cmd/commands.h"
 #include "common.h"
 #include "output_check.h"
 #include "view/lines.h"

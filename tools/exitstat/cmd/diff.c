@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
+#include "cmd/commands.h"
 #include "diff/diff.h"
 #include "view/output.h"
 #include "view/table.h"
@@ -229,7 +230,7 @@ static int compare(const struct arguments *args, struct diff_side *sides)
 				args->nr_reasons);
 	}
 	if (!status && (!make_lines(&output) || !print(&output)))
-		status = fail(STATUS_ERROR, "out of memory");
+		status = out_of_memory();
 	free(output.lines);
 	return status;
 }

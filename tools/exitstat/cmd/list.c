@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "base/exitstat.h"
+#include "cmd/commands.h"
 #include "cmd/watch.h"
 #include "view/lines.h"
 

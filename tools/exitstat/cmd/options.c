@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
+#include "base/version.h"
 #include "cmd/options.h"
+#include "model/scan.h"
 #include "source/kvmtext.h"
 #include "view/table.h"
 
@@ -157,7 +160,7 @@ static int add_pattern(char ***patterns, size_t *nr, char *pattern)
 	char **new = reallocarray(*patterns, *nr + 1, sizeof(*new));
 
 	if (!new)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	*patterns = new;
 	new[(*nr)++] = pattern;
 	return STATUS_OK;

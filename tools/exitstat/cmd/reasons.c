@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
+#include "cmd/commands.h"
 #include "model/reasons.h"
 #include "source/cpuid.h"
 #include "view/output.h"
@@ -235,7 +237,7 @@ int cmd_reasons(int argc, char **argv)
 		reasons = choose_table(args.isa);
 		lines = make_lines(reasons, &args, &nr);
 		if (!lines || !print_lines(&args, reasons->isa, lines, nr))
-			status = fail(STATUS_ERROR, "out of memory");
+			status = out_of_memory();
 		free(lines);
 	}
 	arguments_free(&args);

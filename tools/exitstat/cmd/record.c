@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
+#include "cmd/commands.h"
 #include "cmd/watch.h"
 #include "recording/recording.h"
 
@@ -139,12 +141,10 @@ static void report_write_error(const struct recorder *recorder, int error)
 	const char *path = recorder->file.path;
 
 	if (error == EFBIG)
-		fail(STATUS_OK,
-		     "cannot write to %s: it has the largest size that is allowed, or there are more VMs and vCPUs than fit in a line: samples are being lost",
+		note("cannot write to %s: it has the largest size that is allowed, or there are more VMs and vCPUs than fit in a line: samples are being lost",
 		     path);
 	else
-		fail(STATUS_OK,
-		     "cannot write to %s: %s: samples are being lost", path,
+		note("cannot write to %s: %s: samples are being lost", path,
 		     strerror(error));
 }
 
@@ -188,7 +188,7 @@ static bool write_sample(struct recorder *recorder, struct exit_scan *scan)
 static void tell_of_recovery(struct recorder *recorder)
 {
 	if (recorder->trouble != NO_TROUBLE)
-		fail(STATUS_OK, "%s again, after %" PRIu64 " samples were lost",
+		note("%s again, after %" PRIu64 " samples were lost",
 		     recorder->trouble == CANNOT_WRITE ?
 			     "samples are being written" :
 			     "the counters can be read",
@@ -205,13 +205,13 @@ static bool take_sample(struct recorder *recorder)
 	bool go_on = true;
 	int status, error;
 
-	fail_into(why, sizeof(why));
+	capture_messages(why, sizeof(why));
 	status = scan_read(&recorder->source, &recorder->sel, &scan);
-	fail_into(NULL, 0);
+	capture_messages(NULL, 0);
 
 	if (status) {
 		if (recorder->trouble != CANNOT_READ)
-			fail(STATUS_OK, "samples are being lost: %s", why);
+			note("samples are being lost: %s", why);
 		lose(recorder, CANNOT_READ);
 	} else if (write_sample(recorder, &scan)) {
 		tell_of_recovery(recorder);
@@ -244,11 +244,10 @@ static int end_section(struct recorder *recorder, const char *why)
 			      recorder->file.path, strerror(errno));
 
 	if (recorder->lost)
-		fail(STATUS_OK,
-		     "%" PRIu64 " samples in %s, and %" PRIu64 " were lost",
+		note("%" PRIu64 " samples in %s, and %" PRIu64 " were lost",
 		     recorder->samples, recorder->file.path, recorder->lost);
 	else
-		fail(STATUS_OK, "%" PRIu64 " samples in %s", recorder->samples,
+		note("%" PRIu64 " samples in %s", recorder->samples,
 		     recorder->file.path);
 	return status;
 }
@@ -268,7 +267,7 @@ static int open_anew(struct recorder *recorder)
 		return STATUS_OK;
 	if (recording_file_open(&file, recorder->args->output,
 				recorder->signals)) {
-		fail(STATUS_OK, "the recording goes on in the old file");
+		note("the recording goes on in the old file");
 		return STATUS_OK;
 	}
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <limits.h>
 #include <stdio.h>
 
-#include "base/exitstat.h"
+#include "cmd/commands.h"
 #include "page/html.h"
 #include "recording/recording.h"
 #include "view/lines.h"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "cmd/commands.h"
 #include "top/top.h"
 #include "view/lines.h"
 

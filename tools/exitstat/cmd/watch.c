@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "cmd/watch.h"
 
 /* As a shell does. */
@@ -28,8 +28,7 @@ bool sleep_until(uint64_t ns)
 void note_if_off(const struct exit_scan *scan)
 {
 	if (scan->nr_scopes && !scan->scopes[0].snap.enabled)
-		fail(STATUS_OK,
-		     "exit accounting is off, these are the counts from before; to turn it on: echo 1 > /sys/module/kvm/parameters/exit_stats");
+		note("exit accounting is off, these are the counts from before; to turn it on: echo 1 > /sys/module/kvm/parameters/exit_stats");
 }
 
 /* The host's counters only begin anew with KVM's modules. */
@@ -37,15 +36,14 @@ static void note_if_reloaded(const struct exit_scan *scan)
 {
 	if (scan->nr_scopes && scan->scopes[0].kind == SCOPE_HOST &&
 	    scan->scopes[0].is_new)
-		fail(STATUS_OK,
-		     "KVM was loaded anew meanwhile, so these are the exits since then");
+		note("KVM was loaded anew meanwhile, so these are the exits since then");
 }
 
 static void note_if_none(const struct output *output,
 			 const struct exit_scan *scan)
 {
 	if (!scan->nr_scopes && !output->vms)
-		fail(STATUS_OK, "no VM is running that these options mean");
+		note("no VM is running that these options mean");
 }
 
 static int print_difference(struct output *output, struct exit_scan *now,
@@ -145,7 +143,7 @@ static int run_command(char **command, int *status)
 		sigaction(SIGINT, &interrupt, NULL);
 		sigaction(SIGQUIT, &quit, NULL);
 		execvp(command[0], command);
-		fail(STATUS_OK, "cannot run '%s': %s", command[0],
+		fail(STATUS_ERROR, "cannot run '%s': %s", command[0],
 		     strerror(errno));
 		_exit(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
 	}

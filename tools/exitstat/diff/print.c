@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "diff/diff.h"
 #include "view/output.h"
 #include "view/table.h"

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/json_read.h"
+#include "base/message.h"
 #include "diff/diff.h"
 #include "recording/recording.h"
 #include "source/kvmtext.h"
@@ -29,9 +30,7 @@ static int add_scope(struct diff_side *side, const struct exit_scope *scope)
 		snap->guest_cycles = 0;
 		side->scope.latency = (struct exit_latency){};
 	}
-	return snapshot_add(snap, &scope->snap) ?
-		       STATUS_OK :
-		       fail(STATUS_ERROR, "out of memory");
+	return snapshot_add(snap, &scope->snap) ? STATUS_OK : out_of_memory();
 }
 
 static int read_recording(struct diff_side *side,
@@ -188,7 +187,7 @@ static int read_documents(struct diff_side *side, const char *text, size_t len,
 	int status = STATUS_OK;
 
 	if (!tokener)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	json_tokener_set_flags(
 		tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
 				 JSON_TOKENER_ALLOW_TRAILING_CHARS);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "model/latency.h"
 #include "source/kvmtext.h"
 
@@ -123,7 +123,7 @@ static int parse_row(struct parser *parser, const size_t *columns,
 
 	new = add_row(latency);
 	if (!new)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	*new = row;
 	return STATUS_OK;
 }

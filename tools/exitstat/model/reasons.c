@@ -6,7 +6,7 @@
 #include <fnmatch.h>
 #include <stdio.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "model/reasons.h"
 #include "model/snapshot.h"
 #include "source/kvmtext.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "model/scan.h"
 
 uint64_t clock_ns(clockid_t clock)
@@ -34,7 +34,7 @@ struct exit_scope *scan_add(struct exit_scan *scan)
 	if (!(nr & (nr - 1))) {
 		scopes = reallocarray(scopes, nr ? 2 * nr : 1, sizeof(*scopes));
 		if (!scopes) {
-			fail(STATUS_ERROR, "out of memory");
+			out_of_memory();
 			return NULL;
 		}
 		scan->scopes = scopes;
@@ -107,7 +107,7 @@ bool scan_copy(struct exit_scan *copy, const struct exit_scan *scan)
 		if (scope && scope_copy(scope, &scan->scopes[i]))
 			continue;
 		if (scope)
-			fail(STATUS_ERROR, "out of memory");
+			out_of_memory();
 		scan_free(copy);
 		return false;
 	}

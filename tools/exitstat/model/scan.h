@@ -3,6 +3,7 @@
 #ifndef EXITSTAT_SCAN_H
 #define EXITSTAT_SCAN_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,9 @@
 
 #define VM_ID_SIZE 32
 #define VM_NAME_SIZE 128
+
+/* Leaves room in PATH_MAX for every file below. */
+#define MOUNT_MAX (PATH_MAX - 128)
 
 /* Where the counters are; the paths are no longer than MOUNT_MAX. */
 struct exit_source {

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/version.h"
 #include "page/html.h"
 #include "view/lines.h"
 

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "page/html.h"
 #include "view/output.h"
 
@@ -37,11 +38,6 @@ struct collector {
 	size_t *present;
 	size_t nr_present;
 };
-
-static int out_of_memory(void)
-{
-	return fail(STATUS_ERROR, "out of memory");
-}
 
 /* Most exits first, and vCPUs as their number says where these are equal. */
 static int by_exits(const void *a, const void *b)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The static program, which is for guests, in place of report_html.c. */
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "page/html.h"
 
 int report_html(const struct arguments *args)

@@ -11,7 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "recording/recording.h"
 
 /* A pipe that poll() finds writable takes so much without waiting. */

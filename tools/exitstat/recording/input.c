@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
 #include "base/file.h"
+#include "base/message.h"
 #include "recording/recording.h"
 
 #define CHUNK_SIZE 65536
@@ -33,8 +33,7 @@ int recording_open(struct recording *recording, const char *path)
 	if (!use_stdin)
 		fcntl(recording->fd, F_SETFL, 0);
 	recording->chunk = malloc(CHUNK_SIZE);
-	return recording->chunk ? STATUS_OK :
-				  fail(STATUS_ERROR, "out of memory");
+	return recording->chunk ? STATUS_OK : out_of_memory();
 }
 
 /* False at the end, or on an error that *error then has. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "base/json_read.h"
 #include "model/reasons.h"
 #include "recording/recording.h"

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "base/json_read.h"
+#include "base/message.h"
 #include "recording/recording.h"
 
 /* More than any host has: a line that leads beyond that is skipped. */
@@ -131,7 +132,7 @@ static bool add_difference(struct recording *recording,
 	if (!difference)
 		return false;
 	if (!scope_copy(difference, scope)) {
-		fail(STATUS_ERROR, "out of memory");
+		out_of_memory();
 		return false;
 	}
 	difference->is_new =
@@ -171,7 +172,7 @@ static bool apply_scope(struct recording *recording, struct exit_scope *scope,
 	if (before && !full &&
 	    (!merge_rows(&scope->snap, &before->snap) ||
 	     !merge_latency(&scope->latency, &before->latency))) {
-		fail(STATUS_ERROR, "out of memory");
+		out_of_memory();
 		return false;
 	}
 	if (!add_difference(recording, scope, before))

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "recording/recording.h"
 
 /* Bounds what a recording can make us keep. */
@@ -111,7 +112,7 @@ static int add_difference(struct recording_sum *sum,
 		place = find(&sum->scan, &difference->scopes[i]);
 		if (place &&
 		    !snapshot_add(&place->snap, &difference->scopes[i].snap))
-			return fail(STATUS_ERROR, "out of memory");
+			return out_of_memory();
 	}
 	sum->scan.interval += difference->interval;
 	sum->nr_intervals++;
@@ -234,16 +235,13 @@ int recording_sum_check(const struct recording_sum *sum,
 void recording_sum_note(const struct recording_sum *sum)
 {
 	if (sum->nr_skipped)
-		fail(STATUS_OK,
-		     "%s: lines that were skipped as they are damaged: %" PRIu64,
+		note("%s: lines that were skipped as they are damaged: %" PRIu64,
 		     sum->path, sum->nr_skipped);
 	if (sum->nr_lost)
-		fail(STATUS_OK,
-		     "%s: samples that were lost while it was recorded: %" PRIu64,
+		note("%s: samples that were lost while it was recorded: %" PRIu64,
 		     sum->path, sum->nr_lost);
 	if (sum->nr_off)
-		fail(STATUS_OK,
-		     "%s: samples at which exit accounting was off: %" PRIu64,
+		note("%s: samples at which exit accounting was off: %" PRIu64,
 		     sum->path, sum->nr_off);
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#include "base/exitstat.h"
+#include "base/version.h"
 #include "recording/recording.h"
 #include "view/lines.h"
 

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "model/reasons.h"
 #include "model/scan.h"
 #include "source/cpuid.h"
@@ -113,7 +113,7 @@ static int add_row(struct reader *reader, const struct exit_row *row)
 	struct exit_row *new = snapshot_add_row(reader->snap);
 
 	if (!new)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 
 	*new = *row;
 	return STATUS_OK;

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
 #include "base/file.h"
+#include "base/message.h"
 #include "model/scan.h"
 #include "source/kvmtext.h"
 
@@ -500,7 +500,7 @@ int debugfs_read_vms(struct exit_scan *scan, const struct exit_source *source,
 
 	found = calloc(sel->nr_vm_patterns + 1, sizeof(*found));
 	status = found ? read_vms(scan, source, sel, vms, nr_vms, found) :
-			 fail(STATUS_ERROR, "out of memory");
+			 out_of_memory();
 
 	free(found);
 	free_list(vms, nr_vms);

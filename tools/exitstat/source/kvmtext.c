@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "model/snapshot.h"
 #include "source/kvmtext.h"
 
@@ -357,7 +357,7 @@ static int parse_row(struct stats_parser *parser, bool *total)
 
 	new = snapshot_add_row(parser->snap);
 	if (!new)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	*new = row;
 	return STATUS_OK;
 }

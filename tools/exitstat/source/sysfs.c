@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/exitstat.h"
 #include "base/file.h"
+#include "base/message.h"
 #include "model/scan.h"
 #include "source/kvmtext.h"
 
@@ -243,7 +243,7 @@ static int read_reason(const struct reader *reader, const char *dir)
 
 	new = snapshot_add_row(reader->snap);
 	if (!new)
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	*new = row;
 	return STATUS_OK;
 }
@@ -294,8 +294,7 @@ int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
 
 	if (!status && !*told) {
 		*told = true;
-		fail(STATUS_OK,
-		     "debugfs cannot be read (%s), showing the host's totals from %s",
+		note("debugfs cannot be read (%s), showing the host's totals from %s",
 		     why, reader.root);
 	}
 	return status;

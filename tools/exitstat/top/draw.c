@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "base/text.h"
 #include "top/state.h"
 

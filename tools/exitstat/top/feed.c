@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "top/feed.h"
 
 /* What there is only in debugfs is left out if this user may not read that. */
@@ -101,9 +101,9 @@ static bool read_scan(struct top_feed *feed, const struct exit_selection *sel,
 
 	*feed->error = '\0';
 	*scan = (struct exit_scan){};
-	fail_into(feed->error, sizeof(feed->error));
+	capture_messages(feed->error, sizeof(feed->error));
 	status = scan_read(&feed->args->source, sel, scan);
-	fail_into(NULL, 0);
+	capture_messages(NULL, 0);
 
 	if (status)
 		scan_free(scan);
@@ -117,9 +117,9 @@ static bool show_difference(struct top_feed *feed, const struct exit_scan *now)
 	bool copied;
 	size_t i;
 
-	fail_into(feed->error, sizeof(feed->error));
+	capture_messages(feed->error, sizeof(feed->error));
 	copied = scan_copy(&difference, now);
-	fail_into(NULL, 0);
+	capture_messages(NULL, 0);
 	if (!copied)
 		return false;
 
@@ -185,9 +185,9 @@ bool feed_set_details(struct top_feed *feed, const struct feed_details *details,
 		return false;
 	if (feed->has_baseline)
 		return true;
-	fail_into(feed->error, sizeof(feed->error));
+	capture_messages(feed->error, sizeof(feed->error));
 	add_new_scopes(feed);
-	fail_into(NULL, 0);
+	capture_messages(NULL, 0);
 	return false;
 }
 

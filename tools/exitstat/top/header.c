@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "base/text.h"
 #include "top/state.h"
 

@@ -6,7 +6,7 @@
 #include <wchar.h>
 #include <wctype.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "top/state.h"
 
 #define CTRL(c) ((c)&0x1f)

@@ -6,7 +6,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "top/loop.h"
 
 int loop_check(const struct arguments *args)

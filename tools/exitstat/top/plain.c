@@ -10,7 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
 #include "base/text.h"
 #include "top/feed.h"
 #include "top/loop.h"

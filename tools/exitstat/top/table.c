@@ -2,7 +2,6 @@
 /* The table of 'exitstat top'. */
 #include <ncurses.h>
 
-#include "base/exitstat.h"
 #include "base/text.h"
 #include "top/state.h"
 

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "top/loop.h"
 #include "top/state.h"
 #include "top/top.h"

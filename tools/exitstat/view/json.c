@@ -9,7 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/exitstat.h"
 #include "view/lines.h"
 #include "view/output.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "view/lines.h"
 
 #define SCOPE_COLUMNS                                                         \

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/exitstat.h"
+#include "base/array.h"
 #include "view/lines.h"
 #include "view/output.h"
 

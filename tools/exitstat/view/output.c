@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "view/lines.h"
 #include "view/output.h"
 
@@ -338,7 +338,7 @@ int output_file_open(struct output_file *file, const char *path)
 		return STATUS_OK;
 	close(fd);
 	unlink(file->temporary);
-	return fail(STATUS_ERROR, "out of memory");
+	return out_of_memory();
 }
 
 int output_file_commit(struct output_file *file)
@@ -382,7 +382,7 @@ static int prepare_scan(const struct output *output, struct exit_scan *scan)
 
 	if (output->vms && args->sort && scan->nr_scopes &&
 	    !sort_scopes(output, scan))
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	return STATUS_OK;
 }
 
@@ -401,7 +401,7 @@ int output_scan(struct output *output, struct exit_scan *scan)
 	if (!print_scan(textfile ? file.stream : stdout, output, scan)) {
 		if (textfile)
 			output_file_abort(&file);
-		return fail(STATUS_ERROR, "out of memory");
+		return out_of_memory();
 	}
 	return textfile ? output_file_commit(&file) : STATUS_OK;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/exitstat.h"
+#include "base/message.h"
 #include "view/table.h"
 
 void table_print_columns(const struct table *table, FILE *out)
