@@ -9,7 +9,6 @@
 #include "base/message.h"
 #include "cmd/options.h"
 #include "common.h"
-#include "model/scan.h"
 #include "view/lines.h"
 
 #define MAX_ARGS 64

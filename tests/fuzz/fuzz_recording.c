@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "recording/recording.h"
+#include "recording/input.h"
+#include "recording/write.h"
 
 static void check_rows(const struct exit_snapshot *snap)
 {
@@ -147,8 +148,7 @@ static bool can_write(const struct recording *recording)
 		if (scope->kind == SCOPE_VM)
 			vm = scope;
 		else if (!vm || strcmp(vm->vm, scope->vm) ||
-			 vm->inode != scope->inode ||
-			 vm->start_time != scope->start_time)
+			 memcmp(vm->id, scope->id, sizeof(vm->id)))
 			return false;
 	}
 	return true;

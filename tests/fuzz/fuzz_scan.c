@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/message.h"
-#include "cmd/commands.h"
 #include "common.h"
 #include "output_check.h"
 #include "view/lines.h"
@@ -225,7 +224,6 @@ static bool read_scan(struct run *run, struct exit_scan *scan)
 
 		check(!i || scope_cmp(scope - 1, scope) < 0);
 		check(scan_find(scan, scope) == scope);
-		check(!strcmp(scope->snap.scope, scope_name(scope)));
 		check(strlen(scope->vm) < VM_ID_SIZE);
 		check(strlen(scope->name) < VM_NAME_SIZE);
 		check(!strchr(scope->name, '\n') &&

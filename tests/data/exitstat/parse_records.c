@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/message.h"
-#include "model/snapshot.h"
+#include "source/kvmstats.h"
 
 static void print(bool known, uint64_t value, const char *end)
 {
@@ -37,7 +37,7 @@ int main(void)
 		text[len] = '\0';
 
 		snap = (struct exit_snapshot){};
-		if (snapshot_parse(&snap, "-", "host", text, len)) {
+		if (kvmstats_parse(&snap, "-", "host", text, len)) {
 			puts("no");
 		} else {
 			print(snap.has_guest_cycles, snap.guest_cycles, " ");

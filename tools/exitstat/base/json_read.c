@@ -4,8 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_read.h"
-#include "model/scan.h"
+#include "base/text.h"
 
 #define MAX_DEPTH 8
 /* json-c needs some hundred bytes even for an empty one. */
@@ -115,11 +116,12 @@ const char *json_member_string(struct json_object *object, const char *key)
 		json_member(object, key, json_type_string));
 }
 
-void json_member_name(struct json_object *object, const char *key, char *text)
+void json_member_text(struct json_object *object, const char *key, char *text,
+		      size_t size)
 {
 	const char *value = json_member_string(object, key);
 
 	*text = '\0';
 	if (value)
-		vm_copy_name(text, value, strlen(value));
+		text_printable(text, size, value, strlen(value));
 }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Reading JSON that anybody may have made. */
-#ifndef EXITSTAT_JSON_READ_H
-#define EXITSTAT_JSON_READ_H
+#ifndef BASE_JSON_READ_H
+#define BASE_JSON_READ_H
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* 285 years, whose ns fit in 64 bits */
-#define MAX_SECONDS 9e9
 
 /* Has it few enough objects and arrays to be parsed in bounded memory? */
 bool json_fits(const char *text, size_t len);
@@ -20,8 +17,9 @@ struct json_object *json_parse(const char *text, size_t len);
 struct json_object *json_member(struct json_object *object, const char *key,
 				enum json_type type);
 const char *json_member_string(struct json_object *object, const char *key);
-/* The same as a name, printable and into VM_NAME_SIZE, or "". */
-void json_member_name(struct json_object *object, const char *key, char *name);
+/* The same, printable and into @size bytes, or "". */
+void json_member_text(struct json_object *object, const char *key, char *text,
+		      size_t size);
 /* A number of up to @max.  False if it is not. */
 bool json_value_u64(struct json_object *value, uint64_t max, uint64_t *number);
 bool json_member_u64(struct json_object *object, const char *key, uint64_t max,

@@ -89,3 +89,29 @@ int text_fit(char *copy, size_t size, const char *text, int width)
 	}
 	return columns;
 }
+
+void text_printable(char *copy, size_t room, const char *text, size_t len)
+{
+	size_t in = 0, out = 0, size, i;
+	mbstate_t state = {};
+	wchar_t c;
+
+	while (in < len) {
+		size = mbrtowc(&c, text + in, len - in, &state);
+		if (!size || size > len - in || c < ' ' || c == 0x7f ||
+		    (c >= 0x80 && c < 0xa0)) {
+			memset(&state, 0, sizeof(state));
+			size = size && size <= len - in ? size : 1;
+			if (out + 1 >= room)
+				break;
+			copy[out++] = '?';
+		} else {
+			if (out + size >= room)
+				break;
+			for (i = 0; i < size; i++)
+				copy[out++] = text[in + i];
+		}
+		in += size;
+	}
+	copy[out] = '\0';
+}

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Text in the columns of a terminal, some of whose characters take two. */
-#ifndef EXITSTAT_TOP_TEXT_H
-#define EXITSTAT_TOP_TEXT_H
+/*
+ * Text that a terminal shows: without what would move its cursor, and in its
+ * columns, of which some characters take two
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
 
 #include <stddef.h>
 
+/*
+ * Copy @len bytes that anybody may have chosen into @room bytes: UTF-8 without
+ * control characters.
+ */
+void text_printable(char *copy, size_t room, const char *text, size_t len);
 /*
  * Copy as much of @text as fits into @width columns and @size bytes, and mark
  * with the last character if something is missing.  How many columns it takes.

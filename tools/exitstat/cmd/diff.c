@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/message.h"
-#include "cmd/commands.h"
 #include "diff/diff.h"
-#include "view/output.h"
-#include "view/table.h"
 
 static const struct command_usage usage = {
 	.name = "diff",

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "cmd/commands.h"
 #include "cmd/watch.h"
 #include "top/top.h"
 #include "view/lines.h"

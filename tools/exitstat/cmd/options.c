@@ -8,11 +8,9 @@
 
 #include "base/array.h"
 #include "base/message.h"
+#include "base/parse.h"
 #include "base/version.h"
 #include "cmd/options.h"
-#include "model/scan.h"
-#include "source/kvmtext.h"
-#include "view/table.h"
 
 /* Longer intervals than a year are typing errors. */
 #define MAX_INTERVAL (366 * 24 * 3600.0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The options of all commands, which mean the same wherever they are taken. */
-#ifndef EXITSTAT_OPTIONS_H
-#define EXITSTAT_OPTIONS_H
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/scan.h"
+#include "source/source.h"
+#include "view/table.h"
 
 /* Which options a command takes. */
 enum option_set {

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/message.h"
-#include "cmd/commands.h"
 #include "model/reasons.h"
 #include "source/cpuid.h"
 #include "view/output.h"
-#include "view/table.h"
 
 enum {
-	COL_REASON,
-	COL_HEX,
-	COL_NAME,
-	COL_DEFINED,
+	COLUMN_REASON,
+	COLUMN_HEX,
+	COLUMN_NAME,
+	COLUMN_DEFINED,
 };
 
 static const struct column columns[] = {
-	{ COL_REASON, "REASON", NULL, "exit number", false },
-	{ COL_HEX, "HEX", NULL, "the same, hexadecimal", false },
-	{ COL_NAME, "NAME", NULL, "its name in the kernel", true },
-	{ COL_DEFINED, "DEFINED", NULL,
+	{ COLUMN_REASON, "REASON", NULL, "exit number", false },
+	{ COLUMN_HEX, "HEX", NULL, "the same, hexadecimal", false },
+	{ COLUMN_NAME, "NAME", NULL, "its name in the kernel", true },
+	{ COLUMN_DEFINED, "DEFINED", NULL,
 	  "yes, no, or never (no CPU delivers it)", true },
 };
 
@@ -39,17 +38,17 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	const struct line *line = data;
 
 	switch (id) {
-	case COL_REASON:
+	case COLUMN_REASON:
 		cell->type = CELL_U64;
 		cell->u64 = line->nr;
 		return;
-	case COL_HEX:
+	case COLUMN_HEX:
 		cell->text = line->hex;
 		break;
-	case COL_NAME:
+	case COLUMN_NAME:
 		cell->text = line->name;
 		break;
-	case COL_DEFINED:
+	case COLUMN_DEFINED:
 		cell->text = line->defined;
 		break;
 	}
@@ -72,21 +71,6 @@ static const struct command_usage usage = {
 	.table = &table,
 };
 
-static const struct reason_table *choose_table(const char *isa)
-{
-	struct cpuid_regs regs = {};
-
-	if (!isa) {
-		/* "GenuineIntel" or "AuthenticAMD"; CPUID may fault. */
-		cpuid_query(0, 0, &regs);
-		isa = !memcmp(&regs.ebx, "Auth", 4) ||
-				      !memcmp(&regs.ebx, "Hygo", 4) ?
-			      "svm" :
-			      "vmx";
-	}
-	return strcmp(isa, "svm") ? &vmx_reasons : &svm_reasons;
-}
-
 static void set_line(struct line *line, const struct reason_table *reasons,
 		     uint32_t nr, enum reason_state state)
 {
@@ -95,12 +79,11 @@ static void set_line(struct line *line, const struct reason_table *reasons,
 		[REASON_UNSEEN] = "never",
 		[REASON_DEFINED] = "yes",
 	};
-	const char *name = reason_name(reasons, nr);
 
 	*line = (struct line){ .nr = nr, .defined = states[state] };
 	snprintf(line->hex, sizeof(line->hex), "0x%" PRIx32, nr);
-	if (name)
-		reason_label(line->name, name);
+	if (reason_name(reasons, nr))
+		reason_label(line->name, reasons, nr);
 }
 
 /* Is it what the user asked for, by snapshot_filter()'s rules? */
@@ -202,8 +185,8 @@ static void print_metrics(FILE *out, const char *isa, const struct line *lines,
 static bool print_lines(const struct arguments *args, const char *isa,
 			struct line *lines, size_t nr)
 {
-	static const int ids[] = { COL_REASON, COL_HEX, COL_NAME, COL_DEFINED,
-				   -1 };
+	static const int ids[] = { COLUMN_REASON, COLUMN_HEX, COLUMN_NAME,
+				   COLUMN_DEFINED, -1 };
 	struct layout layout;
 
 	table_sort(&table, args->sort, lines, nr, sizeof(*lines));
@@ -234,7 +217,7 @@ int cmd_reasons(int argc, char **argv)
 	size_t nr;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
-		reasons = choose_table(args.isa);
+		reasons = reasons_of(args.isa ? args.isa : cpuid_isa());
 		lines = make_lines(reasons, &args, &nr);
 		if (!lines || !print_lines(&args, reasons->isa, lines, nr))
 			status = out_of_memory();

@@ -14,12 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/message.h"
-#include "cmd/commands.h"
 #include "cmd/watch.h"
-#include "recording/recording.h"
+#include "recording/file.h"
+#include "recording/format.h"
+#include "recording/write.h"
+#include "source/debugfs.h"
+#include "source/sysfs.h"
 
 #define DEFAULT_INTERVAL 1000000000ULL
 
@@ -97,7 +102,7 @@ static int wait_until(const struct recorder *recorder, uint64_t ns)
 	uint64_t now;
 
 	for (;;) {
-		now = clock_ns(CLOCK_MONOTONIC);
+		now = clock_now(CLOCK_MONOTONIC);
 		if (now < ns)
 			left = (struct timespec){
 				.tv_sec = (ns - now) / 1000000000,
@@ -321,7 +326,7 @@ static int record(struct recorder *recorder)
 		}
 
 		/* On the beat, however long the reading takes. */
-		while (next <= clock_ns(CLOCK_MONOTONIC))
+		while (next <= clock_now(CLOCK_MONOTONIC))
 			next += recorder->writer.interval;
 		signal = wait_until(recorder, next);
 		if (signal) {

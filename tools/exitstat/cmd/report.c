@@ -2,9 +2,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include "cmd/commands.h"
 #include "page/html.h"
-#include "recording/recording.h"
 #include "view/lines.h"
 #include "view/output.h"
 

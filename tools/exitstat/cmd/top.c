@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <stdlib.h>
 #include <string.h>
 
-#include "cmd/commands.h"
 #include "top/top.h"
 #include "view/lines.h"
 

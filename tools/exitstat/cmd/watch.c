@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/message.h"
 #include "cmd/watch.h"
 
@@ -15,7 +16,8 @@
 #define STATUS_CANNOT_RUN 126
 #define STATUS_SIGNAL 128
 
-bool sleep_until(uint64_t ns)
+/* Wait until CLOCK_MONOTONIC is @ns.  False if a signal came. */
+static bool sleep_until(uint64_t ns)
 {
 	const struct timespec until = {
 		.tv_sec = ns / 1000000000,
@@ -53,7 +55,7 @@ static int print_difference(struct output *output, struct exit_scan *now,
 	int status;
 
 	if (!scan_copy(&difference, now))
-		return STATUS_ERROR;
+		return out_of_memory();
 	scan_subtract(&difference, before);
 	note_if_reloaded(&difference);
 	note_if_none(output, &difference);
@@ -96,7 +98,7 @@ static int watch_intervals(struct output *output, struct exit_source *source,
 		/* On the beat, however long the reading takes. */
 		do
 			next += args->interval;
-		while (next <= clock_ns(CLOCK_MONOTONIC));
+		while (next <= clock_now(CLOCK_MONOTONIC));
 		while (!sleep_until(next))
 			;
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Comparing what was counted at two times or places. */
-#ifndef EXITSTAT_DIFF_H
-#define EXITSTAT_DIFF_H
+#ifndef DIFF_DIFF_H
+#define DIFF_DIFF_H
 
 #include <stdio.h>
 
 #include "cmd/options.h"
-#include "model/scan.h"
 
 /* One of the two files. */
 struct diff_side {

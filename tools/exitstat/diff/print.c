@@ -1,107 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "diff/diff.h"
 #include "view/output.h"
-#include "view/table.h"
 
 #define DIFF_VERSION 1
 
 enum {
-	COL_REASON,
-	COL_NAME,
-	COL_EXITS_A,
-	COL_EXITS_B,
-	COL_EXITS_DIFF,
-	COL_EXITS_RATE_A,
-	COL_EXITS_RATE_B,
-	COL_EXITS_CHANGE,
-	COL_EXITS_SHARE_A,
-	COL_EXITS_SHARE_B,
-	COL_HANDLE_A,
-	COL_HANDLE_B,
-	COL_HANDLE_DIFF,
-	COL_HANDLE_RATE_A,
-	COL_HANDLE_RATE_B,
-	COL_HANDLE_CHANGE,
-	COL_HANDLE_SHARE_A,
-	COL_HANDLE_SHARE_B,
-	COL_AVERAGE_A,
-	COL_AVERAGE_B,
-	COL_AVERAGE_CHANGE,
+	DIFF_REASON,
+	DIFF_NAME,
+	DIFF_EXITS_A,
+	DIFF_EXITS_B,
+	DIFF_EXITS_DIFF,
+	DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,
+	DIFF_EXITS_CHANGE,
+	DIFF_EXITS_SHARE_A,
+	DIFF_EXITS_SHARE_B,
+	DIFF_HANDLE_A,
+	DIFF_HANDLE_B,
+	DIFF_HANDLE_DIFF,
+	DIFF_HANDLE_RATE_A,
+	DIFF_HANDLE_RATE_B,
+	DIFF_HANDLE_CHANGE,
+	DIFF_HANDLE_SHARE_A,
+	DIFF_HANDLE_SHARE_B,
+	DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,
+	DIFF_AVERAGE_CHANGE,
 };
 
 static const struct column columns[] = {
-	{ COL_REASON, "REASON", NULL, "exit number", false },
-	{ COL_NAME, "NAME", NULL, "its name in the kernel", true },
-	{ COL_EXITS_A, "EXITS_A", NULL, "VM-exits in A", false },
-	{ COL_EXITS_B, "EXITS_B", NULL, "VM-exits in B", false },
-	{ COL_EXITS_DIFF, "EXITS_DIFF", NULL, "those in B less those in A",
+	{ DIFF_REASON, "REASON", NULL, "exit number", false },
+	{ DIFF_NAME, "NAME", NULL, "its name in the kernel", true },
+	{ DIFF_EXITS_A, "EXITS_A", NULL, "VM-exits in A", false },
+	{ DIFF_EXITS_B, "EXITS_B", NULL, "VM-exits in B", false },
+	{ DIFF_EXITS_DIFF, "EXITS_DIFF", NULL, "those in B less those in A",
 	  false },
-	{ COL_EXITS_RATE_A, "EXITS/S_A", NULL, "VM-exits per second in A",
+	{ DIFF_EXITS_RATE_A, "EXITS/S_A", NULL, "VM-exits per second in A",
 	  false },
-	{ COL_EXITS_RATE_B, "EXITS/S_B", NULL, "VM-exits per second in B",
+	{ DIFF_EXITS_RATE_B, "EXITS/S_B", NULL, "VM-exits per second in B",
 	  false },
-	{ COL_EXITS_CHANGE, "EXITS_CHANGE%", NULL,
+	{ DIFF_EXITS_CHANGE, "EXITS_CHANGE%", NULL,
 	  "how many more in B, per second if that is known", false },
-	{ COL_EXITS_SHARE_A, "%EXITS_A", NULL, "share of all exits in A",
+	{ DIFF_EXITS_SHARE_A, "%EXITS_A", NULL, "share of all exits in A",
 	  false },
-	{ COL_EXITS_SHARE_B, "%EXITS_B", NULL, "share of all exits in B",
+	{ DIFF_EXITS_SHARE_B, "%EXITS_B", NULL, "share of all exits in B",
 	  false },
-	{ COL_HANDLE_A, "HANDLE_CYCLES_A", "HANDLE_NS_A",
+	{ DIFF_HANDLE_A, "HANDLE_CYCLES_A", "HANDLE_NS_A",
 	  "time in which KVM worked in A", false },
-	{ COL_HANDLE_B, "HANDLE_CYCLES_B", "HANDLE_NS_B",
+	{ DIFF_HANDLE_B, "HANDLE_CYCLES_B", "HANDLE_NS_B",
 	  "time in which KVM worked in B", false },
-	{ COL_HANDLE_DIFF, "HANDLE_CYCLES_DIFF", "HANDLE_NS_DIFF",
+	{ DIFF_HANDLE_DIFF, "HANDLE_CYCLES_DIFF", "HANDLE_NS_DIFF",
 	  "that in B less that in A", false },
-	{ COL_HANDLE_RATE_A, "HANDLE_CYCLES/S_A", "HANDLE_NS/S_A",
+	{ DIFF_HANDLE_RATE_A, "HANDLE_CYCLES/S_A", "HANDLE_NS/S_A",
 	  "the time per second in A", false },
-	{ COL_HANDLE_RATE_B, "HANDLE_CYCLES/S_B", "HANDLE_NS/S_B",
+	{ DIFF_HANDLE_RATE_B, "HANDLE_CYCLES/S_B", "HANDLE_NS/S_B",
 	  "the time per second in B", false },
-	{ COL_HANDLE_CHANGE, "HANDLE_CHANGE%", NULL,
+	{ DIFF_HANDLE_CHANGE, "HANDLE_CHANGE%", NULL,
 	  "how much more in B, per second if that is known", false },
-	{ COL_HANDLE_SHARE_A, "%HANDLE_A", NULL, "share of all of it in A",
+	{ DIFF_HANDLE_SHARE_A, "%HANDLE_A", NULL, "share of all of it in A",
 	  false },
-	{ COL_HANDLE_SHARE_B, "%HANDLE_B", NULL, "share of all of it in B",
+	{ DIFF_HANDLE_SHARE_B, "%HANDLE_B", NULL, "share of all of it in B",
 	  false },
-	{ COL_AVERAGE_A, "CYCLES/EXIT_A", "NS/EXIT_A",
+	{ DIFF_AVERAGE_A, "CYCLES/EXIT_A", "NS/EXIT_A",
 	  "time of an exit in A, on average", false },
-	{ COL_AVERAGE_B, "CYCLES/EXIT_B", "NS/EXIT_B",
+	{ DIFF_AVERAGE_B, "CYCLES/EXIT_B", "NS/EXIT_B",
 	  "time of an exit in B, on average", false },
-	{ COL_AVERAGE_CHANGE, "CYCLES/EXIT_CHANGE%", "NS/EXIT_CHANGE%",
+	{ DIFF_AVERAGE_CHANGE, "CYCLES/EXIT_CHANGE%", "NS/EXIT_CHANGE%",
 	  "how much longer in B", false },
 };
 
 static const int rate_ids[] = {
-	COL_REASON,	   COL_NAME,	       COL_EXITS_RATE_A,
-	COL_EXITS_RATE_B,  COL_EXITS_CHANGE,   COL_HANDLE_RATE_A,
-	COL_HANDLE_RATE_B, COL_HANDLE_CHANGE,  COL_AVERAGE_A,
-	COL_AVERAGE_B,	   COL_AVERAGE_CHANGE, -1,
+	DIFF_REASON,	    DIFF_NAME,		 DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,  DIFF_EXITS_CHANGE,	 DIFF_HANDLE_RATE_A,
+	DIFF_HANDLE_RATE_B, DIFF_HANDLE_CHANGE,	 DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,	    DIFF_AVERAGE_CHANGE, -1,
 };
 
 /* The same counters, read twice. */
 static const int continued_ids[] = {
-	COL_REASON,	COL_NAME,      COL_EXITS_A,	   COL_EXITS_B,
-	COL_EXITS_DIFF, COL_HANDLE_A,  COL_HANDLE_B,	   COL_HANDLE_DIFF,
-	COL_AVERAGE_A,	COL_AVERAGE_B, COL_AVERAGE_CHANGE, -1,
+	DIFF_REASON,	 DIFF_NAME,	 DIFF_EXITS_A,	      DIFF_EXITS_B,
+	DIFF_EXITS_DIFF, DIFF_HANDLE_A,	 DIFF_HANDLE_B,	      DIFF_HANDLE_DIFF,
+	DIFF_AVERAGE_A,	 DIFF_AVERAGE_B, DIFF_AVERAGE_CHANGE, -1,
 };
 
 /* Who knows how long was counted. */
 static const int share_ids[] = {
-	COL_REASON,	    COL_NAME,		COL_EXITS_A,
-	COL_EXITS_B,	    COL_EXITS_SHARE_A,	COL_EXITS_SHARE_B,
-	COL_HANDLE_SHARE_A, COL_HANDLE_SHARE_B, COL_AVERAGE_A,
-	COL_AVERAGE_B,	    COL_AVERAGE_CHANGE, -1,
+	DIFF_REASON,	     DIFF_NAME,		  DIFF_EXITS_A,
+	DIFF_EXITS_B,	     DIFF_EXITS_SHARE_A,  DIFF_EXITS_SHARE_B,
+	DIFF_HANDLE_SHARE_A, DIFF_HANDLE_SHARE_B, DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,	     DIFF_AVERAGE_CHANGE, -1,
 };
 
 static const int csv_ids[] = {
-	COL_REASON,	  COL_NAME,	    COL_EXITS_A,  COL_EXITS_B,
-	COL_EXITS_RATE_A, COL_EXITS_RATE_B, COL_HANDLE_A, COL_HANDLE_B,
-	COL_AVERAGE_A,	  COL_AVERAGE_B,    -1,
+	DIFF_REASON,
+	DIFF_NAME,
+	DIFF_EXITS_A,
+	DIFF_EXITS_B,
+	DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,
+	DIFF_HANDLE_A,
+	DIFF_HANDLE_B,
+	DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,
+	-1,
 };
 
 static void set_real(struct cell *cell, double value, int decimals)
@@ -151,61 +158,61 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	const double *exits = line->exits, *handle = line->handle;
 
 	switch (id) {
-	case COL_REASON:
+	case DIFF_REASON:
 		if (!line->row.other)
 			*cell = (struct cell){ .type = CELL_U64,
 					       .u64 = line->row.reason };
 		break;
-	case COL_NAME:
+	case DIFF_NAME:
 		*cell = (struct cell){ .type = CELL_TEXT,
 				       .text = line->row.name };
 		break;
-	case COL_EXITS_A:
-	case COL_EXITS_B:
-		set_real(cell, exits[id - COL_EXITS_A], 0);
+	case DIFF_EXITS_A:
+	case DIFF_EXITS_B:
+		set_real(cell, exits[id - DIFF_EXITS_A], 0);
 		break;
-	case COL_EXITS_DIFF:
+	case DIFF_EXITS_DIFF:
 		set_real(cell, exits[1] - exits[0], 0);
 		break;
-	case COL_EXITS_RATE_A:
-	case COL_EXITS_RATE_B:
-		set_ratio(cell, exits[id - COL_EXITS_RATE_A],
-			  line->seconds[id - COL_EXITS_RATE_A], 1);
+	case DIFF_EXITS_RATE_A:
+	case DIFF_EXITS_RATE_B:
+		set_ratio(cell, exits[id - DIFF_EXITS_RATE_A],
+			  line->seconds[id - DIFF_EXITS_RATE_A], 1);
 		break;
-	case COL_EXITS_CHANGE:
+	case DIFF_EXITS_CHANGE:
 		set_change(cell, rate(line, exits, 0), rate(line, exits, 1));
 		break;
-	case COL_EXITS_SHARE_A:
-	case COL_EXITS_SHARE_B:
-		set_ratio(cell, 100 * exits[id - COL_EXITS_SHARE_A],
-			  line->all_exits[id - COL_EXITS_SHARE_A], 2);
+	case DIFF_EXITS_SHARE_A:
+	case DIFF_EXITS_SHARE_B:
+		set_ratio(cell, 100 * exits[id - DIFF_EXITS_SHARE_A],
+			  line->all_exits[id - DIFF_EXITS_SHARE_A], 2);
 		break;
-	case COL_HANDLE_A:
-	case COL_HANDLE_B:
-		set_real(cell, handle[id - COL_HANDLE_A], 0);
+	case DIFF_HANDLE_A:
+	case DIFF_HANDLE_B:
+		set_real(cell, handle[id - DIFF_HANDLE_A], 0);
 		break;
-	case COL_HANDLE_DIFF:
+	case DIFF_HANDLE_DIFF:
 		set_real(cell, handle[1] - handle[0], 0);
 		break;
-	case COL_HANDLE_RATE_A:
-	case COL_HANDLE_RATE_B:
-		set_ratio(cell, handle[id - COL_HANDLE_RATE_A],
-			  line->seconds[id - COL_HANDLE_RATE_A], 0);
+	case DIFF_HANDLE_RATE_A:
+	case DIFF_HANDLE_RATE_B:
+		set_ratio(cell, handle[id - DIFF_HANDLE_RATE_A],
+			  line->seconds[id - DIFF_HANDLE_RATE_A], 0);
 		break;
-	case COL_HANDLE_CHANGE:
+	case DIFF_HANDLE_CHANGE:
 		set_change(cell, rate(line, handle, 0), rate(line, handle, 1));
 		break;
-	case COL_HANDLE_SHARE_A:
-	case COL_HANDLE_SHARE_B:
-		set_ratio(cell, 100 * handle[id - COL_HANDLE_SHARE_A],
-			  line->all_handle[id - COL_HANDLE_SHARE_A], 2);
+	case DIFF_HANDLE_SHARE_A:
+	case DIFF_HANDLE_SHARE_B:
+		set_ratio(cell, 100 * handle[id - DIFF_HANDLE_SHARE_A],
+			  line->all_handle[id - DIFF_HANDLE_SHARE_A], 2);
 		break;
-	case COL_AVERAGE_A:
-	case COL_AVERAGE_B:
-		set_ratio(cell, handle[id - COL_AVERAGE_A],
-			  exits[id - COL_AVERAGE_A], 0);
+	case DIFF_AVERAGE_A:
+	case DIFF_AVERAGE_B:
+		set_ratio(cell, handle[id - DIFF_AVERAGE_A],
+			  exits[id - DIFF_AVERAGE_A], 0);
 		break;
-	case COL_AVERAGE_CHANGE:
+	case DIFF_AVERAGE_CHANGE:
 		set_average_change(cell, line);
 		break;
 	}
@@ -217,31 +224,20 @@ const struct table diff_table = {
 	.get = get_cell,
 };
 
-static void print_scope(FILE *out, const struct diff_side *side)
-{
-	const struct exit_scope *scope = &side->scope;
-
-	if (side->nr_scopes > 1)
-		fprintf(out, "%zu %s", side->nr_scopes,
-			scope->kind == SCOPE_VCPU ? "vCPUs" : "VMs");
-	else if (scope->kind == SCOPE_HOST)
-		fputs("host", out);
-	else
-		fprintf(out, "VM %s%s%s", scope->vm, *scope->name ? " " : "",
-			scope->name);
-	if (side->nr_scopes == 1 && scope->kind == SCOPE_VCPU)
-		fprintf(out, " vCPU %" PRIu32, scope->vcpu);
-}
-
-static void print_side(FILE *out, const char *label,
+static void print_side(FILE *out, const char *name,
 		       const struct diff_side *side)
 {
 	const struct exit_snapshot *snap = &side->scope.snap;
+	char label[SCOPE_LABEL_SIZE];
 
-	fprintf(out, "%s: %s, ", label, side->path);
-	print_scope(out, side);
-	fprintf(out, ": %s, TSC %" PRIu32 ".%03" PRIu32 " MHz, ", snap->isa,
-		snap->tsc_khz / 1000, snap->tsc_khz % 1000);
+	if (side->nr_scopes > 1)
+		snprintf(label, sizeof(label), "%zu %s", side->nr_scopes,
+			 side->scope.kind == SCOPE_VCPU ? "vCPUs" : "VMs");
+	else
+		scope_label(&side->scope, label);
+	fprintf(out, "%s: %s, %s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz, ",
+		name, side->path, label, snap->isa, snap->tsc_khz / 1000,
+		snap->tsc_khz % 1000);
 	if (side->seconds > 0)
 		fprintf(out, "%.3f s\n", side->seconds);
 	else

@@ -6,13 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/file.h"
 #include "base/json_read.h"
 #include "base/message.h"
+#include "base/parse.h"
+#include "base/text.h"
 #include "diff/diff.h"
-#include "recording/recording.h"
-#include "source/kvmtext.h"
+#include "recording/format.h"
+#include "recording/sum.h"
 
 /* A thousand VMs need some MiB. */
 #define MAX_FILE_SIZE (64 << 20)
@@ -23,13 +24,8 @@ static int add_scope(struct diff_side *side, const struct exit_scope *scope)
 {
 	struct exit_snapshot *snap = &side->scope.snap;
 
-	if (!side->nr_scopes++) {
-		side->scope = *scope;
-		snap->rows = NULL;
-		snap->nr_rows = 0;
-		snap->guest_cycles = 0;
-		side->scope.latency = (struct exit_latency){};
-	}
+	if (!side->nr_scopes++)
+		scope_copy_empty(&side->scope, scope);
 	return snapshot_add(snap, &scope->snap) ? STATUS_OK : out_of_memory();
 }
 
@@ -75,7 +71,8 @@ static bool parse_row(struct json_object *object, bool ns, struct exit_row *row)
 	    !json_member_u64(object, "reason", UINT32_MAX, &reason))
 		return false;
 	row->reason = reason;
-	return parse_name(get_text(object, "name"), row->name) &&
+	return parse_name(get_text(object, "name"), row->name,
+			  sizeof(row->name)) &&
 	       json_member_u64(object, "exits", UINT64_MAX,
 			       &row->counts[COUNT_EXITS]) &&
 	       json_member_u64(object, ns ? "handle_ns" : "handle_cycles",
@@ -85,7 +82,6 @@ static bool parse_row(struct json_object *object, bool ns, struct exit_row *row)
 static bool parse_scope(struct json_object *object, bool ns,
 			struct exit_scope *scope)
 {
-	static const char *const kinds[] = { "host", "vm", "vcpu" };
 	struct json_object *rows =
 		json_member(object, "reasons", json_type_array);
 	struct exit_snapshot *snap = &scope->snap;
@@ -95,18 +91,14 @@ static bool parse_scope(struct json_object *object, bool ns,
 	struct exit_row *row;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (!strcmp(get_text(object, "scope"), kinds[i]))
-			break;
-	}
-	if (i == ARRAY_SIZE(kinds) || !rows || (*vm && !is_vm_id(vm, false)) ||
-	    (i == SCOPE_VCPU &&
+	if (!scope_parse_kind(get_text(object, "scope"), &scope->kind) ||
+	    !rows || (*vm && !is_vm_id(vm, false)) ||
+	    (scope->kind == SCOPE_VCPU &&
 	     !json_member_u64(object, "vcpu", UINT32_MAX, &vcpu)))
 		return false;
-	scope->kind = i;
 	scope->vcpu = vcpu;
 	strcpy(scope->vm, vm);
-	vm_copy_name(scope->name, name, strlen(name));
+	text_printable(scope->name, sizeof(scope->name), name, strlen(name));
 
 	for (i = 0; i < json_object_array_length(rows); i++) {
 		row = snapshot_add_row(snap);
@@ -133,7 +125,7 @@ static int add_scopes(struct diff_side *side, struct json_object *scopes,
 			if (!parse_scope(json_object_array_get_idx(scopes, i),
 					 side->ns, &scope))
 				status = not_ours(side);
-			else if (recording_selects(sel, &scope) ||
+			else if (selection_has(sel, &scope) ||
 				 (pass && sel->host && !i))
 				status = add_scope(side, &scope);
 			snapshot_free(&scope.snap);
@@ -162,7 +154,8 @@ static int add_document(struct diff_side *side, struct json_object *object,
 			    side->path);
 	if (!json_object_array_length(scopes))
 		return STATUS_OK;
-	if (!parse_word(get_text(object, "isa"), head.snap.isa) ||
+	if (!parse_word(get_text(object, "isa"), head.snap.isa,
+			sizeof(head.snap.isa)) ||
 	    !json_member_u64(object, "tsc_khz", UINT32_MAX, &number))
 		return not_ours(side);
 	head.snap.tsc_khz = number;

@@ -1,34 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The kernel's exit_latency: a line for each bucket that is not empty. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/message.h"
 #include "model/latency.h"
-#include "source/kvmtext.h"
 
 const char *const latency_time_names[NR_LATENCY_TIMES] = {
 	[LATENCY_HANDLE] = "handle",
 	[LATENCY_TOTAL] = "total",
 };
 
-enum latency_column {
-	COLUMN_REASON,
-	COLUMN_NAME,
-	COLUMN_TIME,
-	COLUMN_EXITS,
-	COLUMN_MAX,
-	COLUMN_FROM,
-	COLUMN_BELOW,
-	NR_COLUMNS,
-};
+bool latency_parse_time(const char *name, enum latency_time *time)
+{
+	size_t i;
 
-static const char *const column_names[NR_COLUMNS] = {
-	[COLUMN_REASON] = "reason",	 [COLUMN_NAME] = "name",
-	[COLUMN_TIME] = "time",		 [COLUMN_EXITS] = "exits",
-	[COLUMN_MAX] = "max_cycles",	 [COLUMN_FROM] = "from_cycles",
-	[COLUMN_BELOW] = "below_cycles",
-};
+	for (i = 0; i < NR_LATENCY_TIMES; i++) {
+		if (!strcmp(name, latency_time_names[i])) {
+			*time = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The powers of two from which on the second and the last one are. */
+#define SECOND_BUCKET_BITS 8
+#define LAST_BUCKET_BITS (SECOND_BUCKET_BITS + NR_BUCKETS - 2)
+
+uint64_t bucket_from(size_t bucket)
+{
+	return bucket ? 1ULL << (SECOND_BUCKET_BITS + bucket - 1) : 0;
+}
+
+uint64_t bucket_below(size_t bucket)
+{
+	return bucket < NR_BUCKETS - 1 ? bucket_from(bucket + 1) : UINT64_MAX;
+}
+
+size_t bucket_of(uint64_t time)
+{
+	const size_t bits = time ? 63 - __builtin_clzll(time) : 0;
+
+	if (bits < SECOND_BUCKET_BITS)
+		return 0;
+	return bits < LAST_BUCKET_BITS ? bits - SECOND_BUCKET_BITS + 1 :
+					 NR_BUCKETS - 1;
+}
 
 int latency_row_cmp(const void *a, const void *b)
 {
@@ -43,7 +59,7 @@ int latency_row_cmp(const void *a, const void *b)
 	return (x->from > y->from) - (x->from < y->from);
 }
 
-static struct latency_row *add_row(struct exit_latency *latency)
+struct latency_row *latency_add_row(struct exit_latency *latency)
 {
 	struct latency_row *rows = reallocarray(
 		latency->rows, latency->nr_rows + 1, sizeof(*rows));
@@ -51,117 +67,26 @@ static struct latency_row *add_row(struct exit_latency *latency)
 	if (!rows)
 		return NULL;
 	latency->rows = rows;
+	rows[latency->nr_rows] = (struct latency_row){};
 	return &rows[latency->nr_rows++];
 }
 
-static bool parse_time(const char *text, enum latency_time *time)
+bool latency_finish(struct exit_latency *latency)
 {
 	size_t i;
-
-	for (i = 0; i < NR_LATENCY_TIMES; i++) {
-		if (!strcmp(text, latency_time_names[i])) {
-			*time = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The cells of a row, by columns. */
-static int parse_cells(const struct parser *parser, char *const *cells,
-		       struct latency_row *row)
-{
-	bool last = !strcmp(cells[COLUMN_BELOW], "-");
-	int status = parser_reason(parser, cells[COLUMN_REASON], &row->other,
-				   &row->reason);
-
-	if (status)
-		return status;
-
-	row->below = UINT64_MAX;
-	if (!parse_name(cells[COLUMN_NAME], row->name))
-		return parser_damaged(parser, "no valid name");
-	if (row->other && strcmp(row->name, "OTHER"))
-		return parser_damaged(parser, "no reason");
-	if (!parse_u64(cells[COLUMN_EXITS], UINT64_MAX, &row->exits))
-		return parser_damaged(parser, "no valid exits");
-	if (!parse_u64(cells[COLUMN_MAX], UINT64_MAX, &row->max))
-		return parser_damaged(parser, "no valid max_cycles");
-	if (!parse_u64(cells[COLUMN_FROM], UINT64_MAX, &row->from))
-		return parser_damaged(parser, "no valid from_cycles");
-	if (!last &&
-	    (!parse_u64(cells[COLUMN_BELOW], UINT64_MAX - 1, &row->below) ||
-	     row->below <= row->from))
-		return parser_damaged(parser, "no valid below_cycles");
-	return STATUS_OK;
-}
-
-static int parse_row(struct parser *parser, const size_t *columns,
-		     size_t nr_columns, struct exit_latency *latency)
-{
-	struct latency_row row = {}, *new;
-	char *cells[NR_COLUMNS];
-	int status = parser_line(parser);
-	size_t i;
-
-	if (status)
-		return status;
-
-	if (parser->nr_words != nr_columns)
-		return parser_damaged(parser, "%zu cells for %zu columns",
-				      parser->nr_words, nr_columns);
-	for (i = 0; i < NR_COLUMNS; i++)
-		cells[i] = parser->words[columns[i]];
-
-	/* A time that a later kernel may add. */
-	if (!parse_time(cells[COLUMN_TIME], &row.time))
-		return STATUS_OK;
-
-	status = parse_cells(parser, cells, &row);
-	if (status)
-		return status;
-
-	new = add_row(latency);
-	if (!new)
-		return out_of_memory();
-	*new = row;
-	return STATUS_OK;
-}
-
-int latency_parse(struct exit_latency *latency, const char *path,
-		  const char *scope, char *text, size_t len)
-{
-	size_t columns[NR_COLUMNS], nr_columns, i;
-	struct parser parser;
-	int status;
-
-	status = parser_init(&parser, path, text, len);
-	if (!status)
-		status = parser_title(&parser, "exit_latency", scope);
-	if (!status)
-		status = parser_line(&parser);
-	for (i = 0; !status && i < NR_COLUMNS; i++)
-		status = parser_column(&parser, column_names[i], &columns[i],
-				       NULL);
-	nr_columns = parser.nr_words;
-	while (!status && *parser.next)
-		status = parse_row(&parser, columns, nr_columns, latency);
-	if (status)
-		return status;
 
 	if (latency->nr_rows)
 		qsort(latency->rows, latency->nr_rows, sizeof(*latency->rows),
 		      latency_row_cmp);
 	for (i = 1; i < latency->nr_rows; i++) {
 		if (!latency_row_cmp(&latency->rows[i - 1], &latency->rows[i]))
-			return parser_damaged(&parser,
-					      "two rows have the same bucket");
+			return false;
 	}
-	return STATUS_OK;
+	return true;
 }
 
-static const struct latency_row *find_row(const struct exit_latency *latency,
-					  const struct latency_row *key)
+const struct latency_row *latency_find_row(const struct exit_latency *latency,
+					   const struct latency_row *key)
 {
 	if (!latency->nr_rows)
 		return NULL;
@@ -176,13 +101,13 @@ bool latency_subtract(struct exit_latency *latency,
 	size_t i, nr = 0;
 
 	for (i = 0; i < before->nr_rows; i++) {
-		row = find_row(latency, &before->rows[i]);
+		row = latency_find_row(latency, &before->rows[i]);
 		if (!row || row->exits < before->rows[i].exits)
 			return false;
 	}
 
 	for (i = 0; i < latency->nr_rows; i++) {
-		row = find_row(before, &latency->rows[i]);
+		row = latency_find_row(before, &latency->rows[i]);
 		if (row)
 			latency->rows[i].exits -= row->exits;
 		if (latency->rows[i].exits)

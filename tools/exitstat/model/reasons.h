@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef EXITSTAT_REASONS_H
-#define EXITSTAT_REASONS_H
+/* Exit reasons by their numbers, a table of each ISA. */
+#ifndef MODEL_REASONS_H
+#define MODEL_REASONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,17 +42,18 @@ struct reason_table {
 	uint32_t nr_negative;
 };
 
-extern const struct reason_table vmx_reasons;
-extern const struct reason_table svm_reasons;
+/* One for each ISA, and NULL. */
+extern const struct reason_table *const reason_tables[];
 
-/* The kernel's name of an exit number, or NULL. */
+/* NULL if this program knows no such ISA. */
+const struct reason_table *reasons_of(const char *isa);
+/* The kernel's name of an exit number, or NULL.  @table may be NULL. */
 const char *reason_name(const struct reason_table *table, uint32_t nr);
-
 /*
  * The same without blanks, as KVM's own files have it, which is one name for
- * every source.  Into EXIT_NAME_SIZE bytes.
+ * every source; UNKNOWN_n if it has none.  Into EXIT_NAME_SIZE bytes.
  */
-void reason_label(char *label, const char *name);
+void reason_label(char *label, const struct reason_table *table, uint32_t nr);
 /* Does the user's @pattern mean it: a number, or a name or glob of any case? */
 bool reason_matches(uint32_t nr, const char *name, const char *pattern);
 

@@ -5,16 +5,6 @@
 #include "model/reasons.h"
 #include "model/snapshot.h"
 
-const char *const exit_count_names[NR_COUNTS] = {
-	[COUNT_EXITS] = "exits",
-	[COUNT_HANDLE_CYCLES] = "handle_cycles",
-	[COUNT_USER_CYCLES] = "user_cycles",
-	[COUNT_WAIT_CYCLES] = "wait_cycles",
-	[COUNT_PREEMPTED_CYCLES] = "preempted_cycles",
-	[COUNT_L2_EXITS] = "l2_exits",
-	[COUNT_L2_HANDLE_CYCLES] = "l2_handle_cycles",
-};
-
 struct exit_row *snapshot_add_row(struct exit_snapshot *snap)
 {
 	struct exit_row *rows, *row;
@@ -196,54 +186,46 @@ void snapshot_filter(struct exit_snapshot *snap, char *const *patterns,
 	memcpy(snap->whole, whole, sizeof(whole));
 }
 
-uint64_t cycles_to_ns(uint64_t cycles, uint32_t tsc_khz)
+void snapshot_clear(struct exit_snapshot *snap)
 {
-	return tsc_khz ? (unsigned __int128)cycles * 1000000 / tsc_khz : 0;
+	snap->rows = NULL;
+	snap->nr_rows = 0;
+	snap->guest_cycles = 0;
+	snap->failed_entries = 0;
+	snap->clamped = 0;
+	snapshot_finish(snap);
+}
+
+bool snapshot_has_l2(const struct exit_snapshot *snap)
+{
+	size_t i;
+
+	for (i = 0; i < snap->nr_rows; i++) {
+		if (snap->rows[i].counts[COUNT_L2_EXITS] ||
+		    snap->rows[i].counts[COUNT_L2_HANDLE_CYCLES])
+			return true;
+	}
+	return false;
+}
+
+bool snapshot_has_phase(const struct exit_snapshot *snap, enum exit_phase phase)
+{
+	return phase == PHASE_GUEST ? snap->has_guest_cycles :
+				      snap->has[phase_counter(phase)];
 }
 
 bool snapshot_time(const struct exit_snapshot *snap, struct exit_time *time)
 {
-	if (!snap->has_guest_cycles || !snap->has[COUNT_HANDLE_CYCLES] ||
-	    !snap->has[COUNT_USER_CYCLES] || !snap->has[COUNT_WAIT_CYCLES] ||
-	    !snap->has[COUNT_PREEMPTED_CYCLES])
-		return false;
+	enum exit_phase p;
 
-	*time = (struct exit_time){
-		.guest = snap->guest_cycles,
-		.handle = snap->whole[COUNT_HANDLE_CYCLES],
-		.user = snap->whole[COUNT_USER_CYCLES],
-		.wait = snap->whole[COUNT_WAIT_CYCLES],
-		.preempted = snap->whole[COUNT_PREEMPTED_CYCLES],
-	};
-	return exit_time_all(time) > 0;
-}
-
-double exit_time_lost(const struct exit_time *time)
-{
-	return time->handle + time->user + time->preempted;
-}
-
-uint64_t exit_time_lost_cycles(const struct exit_time *time)
-{
-	const double lost = exit_time_lost(time), wrap = 0x1p64;
-
-	return lost - wrap * (uint64_t)(lost / wrap);
-}
-
-double exit_time_all(const struct exit_time *time)
-{
-	return time->guest + time->wait + exit_time_lost(time);
-}
-
-bool counts_any(const uint64_t *counts)
-{
-	size_t c;
-
-	for (c = 0; c < NR_COUNTS; c++) {
-		if (counts[c])
-			return true;
+	for (p = 0; p < NR_PHASES; p++) {
+		if (!snapshot_has_phase(snap, p))
+			return false;
+		time->phases[p] = p == PHASE_GUEST ?
+					  snap->guest_cycles :
+					  snap->whole[phase_counter(p)];
 	}
-	return false;
+	return exit_time_all(time) > 0;
 }
 
 void snapshot_free(struct exit_snapshot *snap)

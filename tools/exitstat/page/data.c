@@ -6,19 +6,15 @@
  * each number.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
+#include "base/clock.h"
 #include "base/version.h"
 #include "page/html.h"
-#include "view/lines.h"
 
 #define REPORT_VERSION 1
-
-static const char *const phase_names[] = {
-	"guest", "handle", "user", "wait", "preempted",
-};
 
 /* A string that neither ends the script nor begins a comment in it. */
 static void print_string(FILE *out, const char *text)
@@ -80,26 +76,12 @@ static void print_cycles(FILE *out, bool known, double cycles, uint32_t khz)
 		fputs("null", out);
 }
 
-static bool has_phase(const struct exit_snapshot *snap, size_t phase)
-{
-	return phase ? snap->has[COUNT_HANDLE_CYCLES + phase - 1] :
-		       snap->has_guest_cycles;
-}
-
 static void print_label(FILE *out, const struct exit_scope *scope)
 {
-	char text[VM_ID_SIZE + VM_NAME_SIZE + 32];
+	char label[SCOPE_LABEL_SIZE];
 
-	if (scope->kind == SCOPE_HOST)
-		strcpy(text, "host");
-	else if (scope->kind == SCOPE_VM)
-		snprintf(text, sizeof(text), "VM %s%s%s", scope->vm,
-			 *scope->name ? " " : "", scope->name);
-	else
-		snprintf(text, sizeof(text), "VM %s%s%s vCPU %" PRIu32,
-			 scope->vm, *scope->name ? " " : "", scope->name,
-			 scope->vcpu);
-	print_text(out, "label", text);
+	scope_label(scope, label);
+	print_text(out, "label", label);
 }
 
 static void print_times(FILE *out, const struct page *page)
@@ -129,11 +111,13 @@ static void print_phases(FILE *out, const struct page *page,
 	size_t p, i;
 
 	print_key(out, "phases");
-	for (p = 0; p < ARRAY_SIZE(phase_names); p++) {
-		fprintf(out, "%s\"%s\":", p ? "," : "{", phase_names[p]);
+	for (p = 0; p < NR_PHASES; p++) {
+		fprintf(out, "%s\"%s\":", p ? "," : "{", exit_phase_names[p]);
 		for (i = 0; i < page->nr_intervals; i++) {
 			fputc(i ? ',' : '[', out);
-			print_cycles(out, scope->known[i] && has_phase(snap, p),
+			print_cycles(out,
+				     scope->known[i] &&
+					     snapshot_has_phase(snap, p),
 				     scope->phases[p][i], snap->tsc_khz);
 		}
 		fputc(']', out);
@@ -148,11 +132,11 @@ static void print_total(FILE *out, const struct exit_snapshot *snap,
 	size_t p;
 
 	fprintf(out, "{\"exits\":%.0f", counts[COUNT_EXITS]);
-	for (p = guest ? 0 : 1; p < ARRAY_SIZE(phase_names); p++) {
-		print_key(out, phase_names[p]);
-		print_cycles(out, has_phase(snap, p),
-			     p ? counts[COUNT_HANDLE_CYCLES + p - 1] :
-				 snap->guest_cycles,
+	for (p = guest ? PHASE_GUEST : PHASE_HANDLE; p < NR_PHASES; p++) {
+		print_key(out, exit_phase_names[p]);
+		print_cycles(out, snapshot_has_phase(snap, p),
+			     p == PHASE_GUEST ? snap->guest_cycles :
+						counts[phase_counter(p)],
 			     snap->tsc_khz);
 	}
 	fputc('}', out);
@@ -215,11 +199,15 @@ static void print_buckets(FILE *out)
 {
 	size_t b;
 
-	fputs("{\"buckets\":[{\"from\":0,\"below\":256}", out);
-	for (b = 1; b < NR_BUCKETS - 1; b++)
-		fprintf(out, ",{\"from\":%llu,\"below\":%llu}", 1ULL << (b + 7),
-			1ULL << (b + 8));
-	fprintf(out, ",{\"from\":%llu,\"below\":null}]", 1ULL << (b + 7));
+	for (b = 0; b < NR_BUCKETS; b++) {
+		fprintf(out, "%s{\"from\":%" PRIu64 ",\"below\":",
+			b ? "," : "{\"buckets\":[", bucket_from(b));
+		if (bucket_below(b) == UINT64_MAX)
+			fputs("null}", out);
+		else
+			fprintf(out, "%" PRIu64 "}", bucket_below(b));
+	}
+	fputc(']', out);
 }
 
 static void print_latency(FILE *out, const struct page *page,
@@ -299,11 +287,11 @@ bool page_print_data(FILE *out, const struct page *page)
 {
 	const struct recording_sum *sum = page->sum;
 	const struct recording_header *header = &sum->header;
-	char time[32] = "";
+	char time[TIME_SIZE] = "";
 	size_t i;
 
 	if (header->realtime)
-		format_time(header->realtime, time);
+		time_format(header->realtime, time);
 	fprintf(out, "{\"schema\":\"exitstat.report\",\"version\":%d",
 		REPORT_VERSION);
 	print_text(out, "tool", "exitstat " EXITSTAT_VERSION);

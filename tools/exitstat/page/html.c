@@ -7,14 +7,15 @@
  * first for how long it is and for what is in it, then for each interval.  So
  * memory does not grow with it.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/array.h"
 #include "base/message.h"
+#include "base/replace.h"
 #include "page/html.h"
-#include "view/output.h"
+#include "recording/input.h"
 
 /* What a chart can show, and a reader can look through. */
 #define MAX_INTERVALS 960
@@ -58,8 +59,7 @@ static bool vm_is_shown(const struct page *page, const struct exit_scope *vcpu)
 		const struct exit_scope *vm = page->scopes[i].sum;
 
 		if (vm->kind == SCOPE_VM && !strcmp(vm->vm, vcpu->vm) &&
-		    vm->inode == vcpu->inode &&
-		    vm->start_time == vcpu->start_time)
+		    !memcmp(vm->id, vcpu->id, sizeof(vm->id)))
 			return true;
 	}
 	return false;
@@ -178,7 +178,7 @@ static bool allocate_scope(struct page_scope *scope, size_t nr)
 				   sizeof(*scope->histograms));
 	if (!scope->known || !scope->exits || !scope->histograms)
 		return false;
-	for (i = 0; i < ARRAY_SIZE(scope->phases); i++) {
+	for (i = 0; i < NR_PHASES; i++) {
 		scope->phases[i] = calloc(nr, sizeof(**scope->phases));
 		if (!scope->phases[i])
 			return false;
@@ -222,7 +222,7 @@ static void free_page(struct page *page)
 		for (j = 0; scope->histograms && j < nr_rows * NR_LATENCY_TIMES;
 		     j++)
 			free(scope->histograms[j].exits);
-		for (j = 0; j < ARRAY_SIZE(scope->phases); j++)
+		for (j = 0; j < NR_PHASES; j++)
 			free(scope->phases[j]);
 		free(scope->exits);
 		free(scope->histograms);
@@ -289,14 +289,6 @@ static bool find_interval(struct collector *collector,
 	return true;
 }
 
-/* The bucket of the kernel's that begins there. */
-static size_t bucket_of(uint64_t from)
-{
-	size_t bucket = from < 256 ? 0 : 56 - __builtin_clzll(from);
-
-	return bucket < NR_BUCKETS ? bucket : NR_BUCKETS - 1;
-}
-
 static bool add_latency(const struct page *page, struct page_scope *scope,
 			const struct exit_latency *latency, size_t interval)
 {
@@ -335,10 +327,10 @@ static bool add_scope(const struct page *page, struct page_scope *scope,
 	const struct exit_row *row;
 	size_t i, p;
 
-	scope->phases[0][interval] += snap->guest_cycles;
-	for (p = 1; p < ARRAY_SIZE(scope->phases); p++)
+	for (p = 0; p < NR_PHASES; p++)
 		scope->phases[p][interval] +=
-			snap->total[COUNT_HANDLE_CYCLES + p - 1];
+			p == PHASE_GUEST ? snap->guest_cycles :
+					   snap->total[phase_counter(p)];
 	for (i = 0; i < snap->nr_rows; i++) {
 		row = snapshot_find_row(total, snap->rows[i].other,
 					snap->rows[i].reason);
@@ -407,8 +399,8 @@ static const char *print_until(FILE *out, const char *text, const char *mark)
 static int write_page(const struct page *page, const char *path)
 {
 	const char *rest = report_template;
-	struct output_file file;
-	int status = output_file_open(&file, path);
+	struct replacement file;
+	int status = replace_open(&file, path);
 
 	if (status)
 		return status;
@@ -416,11 +408,11 @@ static int write_page(const struct page *page, const char *path)
 	fputs(report_chart_js, file.stream);
 	rest = print_until(file.stream, rest, "/*EXITSTAT_DATA*/null");
 	if (!page_print_data(file.stream, page)) {
-		output_file_abort(&file);
+		replace_abort(&file);
 		return out_of_memory();
 	}
 	fputs(rest, file.stream);
-	return output_file_commit(&file);
+	return replace_commit(&file);
 }
 
 static int make_page(const struct recording_sum *sum,

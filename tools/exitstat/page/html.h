@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The page that shows a recording. */
-#ifndef EXITSTAT_REPORT_HTML_H
-#define EXITSTAT_REPORT_HTML_H
+#ifndef PAGE_HTML_H
+#define PAGE_HTML_H
 
 #include <stdio.h>
 
 #include "cmd/options.h"
-#include "recording/recording.h"
+#include "recording/sum.h"
 
 /* Write the page of a recording.  The program's status. */
 int report_html(const struct arguments *args);
-
-#define NR_BUCKETS 24
 
 /* One reason's histogram of one time: NR_BUCKETS to each interval, or NULL. */
 struct page_histogram {
@@ -24,8 +22,8 @@ struct page_scope {
 	const struct exit_scope *sum;
 	/* it was there in that interval */
 	bool *known;
-	/* cycles; guest_cycles, and then counts from COUNT_HANDLE_CYCLES on */
-	uint64_t *phases[5];
+	/* cycles */
+	uint64_t *phases[NR_PHASES];
 	/* for each row of @sum: exits in each interval */
 	uint64_t **exits;
 	/* and NR_LATENCY_TIMES histograms */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The static program, which is for guests, in place of report_html.c. */
 #include "base/message.h"
-#include "page/html.h"
+#include "cmd/options.h"
 
 int report_html(const struct arguments *args)
 {

@@ -13,7 +13,8 @@
 
 #include "base/array.h"
 #include "base/message.h"
-#include "recording/recording.h"
+#include "recording/file.h"
+#include "recording/format.h"
 
 /* A pipe that poll() finds writable takes so much without waiting. */
 #define PIPE_PIECE PIPE_BUF

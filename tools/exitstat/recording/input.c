@@ -9,7 +9,8 @@
 
 #include "base/file.h"
 #include "base/message.h"
-#include "recording/recording.h"
+#include "recording/format.h"
+#include "recording/input.h"
 
 #define CHUNK_SIZE 65536
 

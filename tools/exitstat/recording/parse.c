@@ -1,48 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The pieces of a recording's lines
- *
- * They may have been damaged, or made to do damage.  What is there must be
- * valid; what is not known is ignored, as a later version may have it.
- */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/json_read.h"
+#include "base/parse.h"
 #include "model/reasons.h"
-#include "recording/recording.h"
-#include "source/kvmtext.h"
+#include "recording/parse.h"
 
 /* More than any host has, so that memory stays bounded. */
 #define MAX_ROWS 2048
 #define MAX_BUCKETS 65536
 #define MAX_LABELS 4096
-
-/* KVM's buckets: all below 2^8 cycles, and then one to each power of two. */
-#define FIRST_BUCKET_BITS 8
-#define LAST_BUCKET_BITS 30
-
-/* 2026-11-24T20:00:00.123Z, or 0 */
-static uint64_t parse_time(const char *text)
-{
-	struct tm tm = {};
-	const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) :
-				 NULL;
-	double fraction = 0;
-	time_t seconds;
-
-	if (!end)
-		return 0;
-	if (*end == '.')
-		fraction = strtod(end, NULL);
-	seconds = timegm(&tm);
-	if (seconds < 0 || seconds > MAX_SECONDS || !(fraction >= 0) ||
-	    fraction >= 1)
-		return 0;
-	return seconds * 1000000000ULL + (uint64_t)(fraction * 1e9 + 0.5);
-}
 
 static bool parse_columns(struct json_object *counts,
 			  struct recording_header *header)
@@ -77,52 +48,55 @@ bool recording_parse_header(struct json_object *object,
 			    struct recording_header *header)
 {
 	const char *isa = json_member_string(object, "isa");
+	const char *started = json_member_string(object, "started");
 	uint64_t khz;
 
 	*header = (struct recording_header){};
-	if (!isa || !parse_word(isa, header->isa) ||
+	if (!isa || !parse_word(isa, header->isa, sizeof(header->isa)) ||
 	    !json_member_u64(object, "tsc_khz", UINT32_MAX, &khz))
 		return false;
 	header->tsc_khz = khz;
-	header->realtime = parse_time(json_member_string(object, "started"));
+	header->realtime = started ? time_parse(started) : 0;
 	json_member_seconds(object, "interval", &header->interval);
-	json_member_name(object, "tool", header->tool);
-	json_member_name(object, "host", header->host);
-	json_member_name(object, "kernel", header->kernel);
+	json_member_text(object, "tool", header->tool, sizeof(header->tool));
+	json_member_text(object, "host", header->host, sizeof(header->host));
+	json_member_text(object, "kernel", header->kernel,
+			 sizeof(header->kernel));
 	return parse_columns(json_member(object, "counts", json_type_array),
 			     header);
 }
 
 static int compare_labels(const void *a, const void *b)
 {
-	const struct reason_label *x = a, *y = b;
+	const struct recording_label *x = a, *y = b;
 
 	return (x->reason > y->reason) - (x->reason < y->reason);
 }
 
-static bool add_label(struct recording *recording, uint64_t reason,
+static bool add_label(struct recording_section *section, uint64_t reason,
 		      const char *name)
 {
-	struct reason_label *labels = recording->labels, key = {};
+	struct recording_label *labels = section->labels, key = {};
 
 	key.reason = reason;
-	if (!parse_name(name, key.name) || recording->nr_labels == MAX_LABELS)
+	if (!parse_name(name, key.name, sizeof(key.name)) ||
+	    section->nr_labels == MAX_LABELS)
 		return false;
-	if (labels && bsearch(&key, labels, recording->nr_labels,
-			      sizeof(*labels), compare_labels))
+	if (labels && bsearch(&key, labels, section->nr_labels, sizeof(*labels),
+			      compare_labels))
 		return true;
 
-	labels =
-		reallocarray(labels, recording->nr_labels + 1, sizeof(*labels));
+	labels = reallocarray(labels, section->nr_labels + 1, sizeof(*labels));
 	if (!labels)
 		return false;
-	recording->labels = labels;
-	labels[recording->nr_labels++] = key;
-	qsort(labels, recording->nr_labels, sizeof(*labels), compare_labels);
+	section->labels = labels;
+	labels[section->nr_labels++] = key;
+	qsort(labels, section->nr_labels, sizeof(*labels), compare_labels);
 	return true;
 }
 
-static bool parse_labels(struct recording *recording, struct json_object *names)
+static bool parse_labels(struct recording_section *section,
+			 struct json_object *names)
 {
 	uint64_t reason;
 
@@ -132,25 +106,23 @@ static bool parse_labels(struct recording *recording, struct json_object *names)
 	{
 		if (!parse_u64(key, UINT32_MAX, &reason) ||
 		    !json_object_is_type(value, json_type_string) ||
-		    !add_label(recording, reason,
-			       json_object_get_string(value)))
+		    !add_label(section, reason, json_object_get_string(value)))
 			return false;
 	}
 	return true;
 }
 
-static void set_label(const struct recording *recording, struct exit_row *row)
+static void set_label(const struct recording_section *section,
+		      struct exit_row *row)
 {
-	const struct reason_label key = { .reason = row->reason }, *label;
-	const bool svm = !strcmp(recording->header.isa, "svm");
-	const char *name;
+	const struct recording_label key = { .reason = row->reason }, *label;
 
 	if (row->other) {
 		strcpy(row->name, "OTHER");
 		return;
 	}
-	label = recording->nr_labels ?
-			bsearch(&key, recording->labels, recording->nr_labels,
+	label = section->nr_labels ?
+			bsearch(&key, section->labels, section->nr_labels,
 				sizeof(key), compare_labels) :
 			NULL;
 	if (label) {
@@ -158,12 +130,7 @@ static void set_label(const struct recording *recording, struct exit_row *row)
 		return;
 	}
 	/* The line that named it was damaged. */
-	name = reason_name(svm ? &svm_reasons : &vmx_reasons, row->reason);
-	if (name)
-		reason_label(row->name, name);
-	else
-		snprintf(row->name, sizeof(row->name), "UNKNOWN_%u",
-			 row->reason);
+	reason_label(row->name, reasons_of(section->header.isa), row->reason);
 }
 
 static bool parse_reason(struct json_object *value, bool *other,
@@ -179,9 +146,10 @@ static bool parse_reason(struct json_object *value, bool *other,
 }
 
 static bool parse_row(struct json_object *array,
-		      const struct recording *recording, struct exit_row *row)
+		      const struct recording_section *section,
+		      struct exit_row *row)
 {
-	const struct recording_header *header = &recording->header;
+	const struct recording_header *header = &section->header;
 	uint64_t value;
 	size_t i;
 
@@ -197,12 +165,12 @@ static bool parse_row(struct json_object *array,
 		if (header->columns[i] < NR_COUNTS)
 			row->counts[header->columns[i]] = value;
 	}
-	set_label(recording, row);
+	set_label(section, row);
 	return true;
 }
 
 static bool parse_rows(struct json_object *array,
-		       const struct recording *recording,
+		       const struct recording_section *section,
 		       struct exit_snapshot *snap)
 {
 	const size_t nr = array ? json_object_array_length(array) : 0;
@@ -217,7 +185,7 @@ static bool parse_rows(struct json_object *array,
 		return false;
 	snap->nr_rows = nr;
 	for (i = 0; i < nr; i++) {
-		if (!parse_row(json_object_array_get_idx(array, i), recording,
+		if (!parse_row(json_object_array_get_idx(array, i), section,
 			       &snap->rows[i]))
 			return false;
 	}
@@ -225,7 +193,7 @@ static bool parse_rows(struct json_object *array,
 }
 
 static bool parse_bucket(struct json_object *array,
-			 const struct recording *recording,
+			 const struct recording_section *section,
 			 struct latency_row *row)
 {
 	struct exit_row named = {};
@@ -244,24 +212,17 @@ static bool parse_bucket(struct json_object *array,
 		return false;
 
 	time = json_object_get_string(json_object_array_get_idx(array, 1));
-	for (row->time = 0; row->time < NR_LATENCY_TIMES; row->time++) {
-		if (!strcmp(time, latency_time_names[row->time]))
-			break;
-	}
-	if (row->from >= 1ULL << LAST_BUCKET_BITS)
-		row->below = UINT64_MAX;
-	else
-		row->below = row->from ? 2 * row->from : 1 << FIRST_BUCKET_BITS;
+	row->below = bucket_below(bucket_of(row->from));
 
 	named.other = row->other;
 	named.reason = row->reason;
-	set_label(recording, &named);
+	set_label(section, &named);
 	strcpy(row->name, named.name);
-	return row->time < NR_LATENCY_TIMES;
+	return latency_parse_time(time, &row->time);
 }
 
 static bool parse_latency(struct json_object *array,
-			  const struct recording *recording,
+			  const struct recording_section *section,
 			  struct exit_latency *latency)
 {
 	const size_t nr = array ? json_object_array_length(array) : 0;
@@ -276,30 +237,25 @@ static bool parse_latency(struct json_object *array,
 		return false;
 	latency->nr_rows = nr;
 	for (i = 0; i < nr; i++) {
-		if (!parse_bucket(json_object_array_get_idx(array, i),
-				  recording, &latency->rows[i]))
+		if (!parse_bucket(json_object_array_get_idx(array, i), section,
+				  &latency->rows[i]))
 			return false;
 	}
-	qsort(latency->rows, nr, sizeof(*latency->rows), latency_row_cmp);
-	for (i = 1; i < nr; i++) {
-		if (!latency_row_cmp(&latency->rows[i - 1], &latency->rows[i]))
-			return false;
-	}
-	return true;
+	return latency_finish(latency);
 }
 
-/* <inode>.<starttime> */
+/* the two, with a dot between them */
 static bool parse_id(const char *text, struct exit_scope *scope)
 {
-	char inode[24];
+	char first[24];
 	size_t len = strcspn(text, ".");
 
-	if (len >= sizeof(inode) || !text[len])
+	if (len >= sizeof(first) || !text[len])
 		return false;
-	memcpy(inode, text, len);
-	inode[len] = '\0';
-	return parse_u64(inode, UINT64_MAX, &scope->inode) &&
-	       parse_u64(text + len + 1, UINT64_MAX, &scope->start_time);
+	memcpy(first, text, len);
+	first[len] = '\0';
+	return parse_u64(first, UINT64_MAX, &scope->id[0]) &&
+	       parse_u64(text + len + 1, UINT64_MAX, &scope->id[1]);
 }
 
 static bool parse_identity(struct json_object *object, struct exit_scope *scope)
@@ -313,7 +269,7 @@ static bool parse_identity(struct json_object *object, struct exit_scope *scope)
 	if (!vm || !is_vm_id(vm, false) || (id && !parse_id(id, scope)))
 		return false;
 	strcpy(scope->vm, vm);
-	json_member_name(object, "name", scope->name);
+	json_member_text(object, "name", scope->name, sizeof(scope->name));
 	if (scope->kind == SCOPE_VCPU &&
 	    !json_member_u64(object, "vcpu", UINT32_MAX, &vcpu))
 		return false;
@@ -321,39 +277,25 @@ static bool parse_identity(struct json_object *object, struct exit_scope *scope)
 	return true;
 }
 
-/* False also if it is of a kind that is not known, and then *@known. */
-static bool parse_kind(struct json_object *object, enum scope_kind *kind,
-		       bool *known)
-{
-	const char *name = json_member_string(object, "scope");
-	struct exit_scope scope = {};
-
-	*known = false;
-	for (; name && scope.kind <= SCOPE_VCPU; scope.kind++) {
-		if (!strcmp(name, scope_name(&scope))) {
-			*kind = scope.kind;
-			*known = true;
-			break;
-		}
-	}
-	return name;
-}
-
 static bool parse_scope(struct json_object *object,
-			const struct recording *recording,
+			const struct recording_section *section,
 			struct exit_scan *scan)
 {
-	const struct recording_header *header = &recording->header;
+	const struct recording_header *header = &section->header;
 	struct exit_snapshot *snap;
 	struct exit_scope *scope;
 	enum scope_kind kind;
-	bool known, has_clamped;
+	bool has_clamped;
+	const char *name;
 	size_t i;
 
-	if (!json_object_is_type(object, json_type_object) ||
-	    !parse_kind(object, &kind, &known))
+	name = json_object_is_type(object, json_type_object) ?
+		       json_member_string(object, "scope") :
+		       NULL;
+	if (!name)
 		return false;
-	if (!known)
+	/* One that a later version may have. */
+	if (!scope_parse_kind(name, &kind))
 		return true;
 
 	scope = scan_add(scan);
@@ -362,7 +304,6 @@ static bool parse_scope(struct json_object *object,
 	scope->kind = kind;
 	snap = &scope->snap;
 	strcpy(snap->isa, header->isa);
-	strcpy(snap->scope, scope_name(scope));
 	snap->tsc_khz = header->tsc_khz;
 	for (i = 0; i < header->nr_columns; i++) {
 		if (header->columns[i] < NR_COUNTS)
@@ -377,26 +318,24 @@ static bool parse_scope(struct json_object *object,
 	       json_optional_u64(object, "clamped", &has_clamped,
 				 &snap->clamped) &&
 	       parse_rows(json_member(object, "reasons", json_type_array),
-			  recording, snap) &&
+			  section, snap) &&
 	       parse_latency(json_member(object, "latency", json_type_array),
-			     recording, &scope->latency);
+			     section, &scope->latency);
 }
 
 static bool parse_scopes(struct json_object *array,
-			 const struct recording *recording,
+			 const struct recording_section *section,
 			 struct exit_scan *scan)
 {
 	const size_t nr = array ? json_object_array_length(array) : 0;
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		if (!parse_scope(json_object_array_get_idx(array, i), recording,
+		if (!parse_scope(json_object_array_get_idx(array, i), section,
 				 scan))
 			return false;
 	}
-	if (scan->nr_scopes)
-		qsort(scan->scopes, scan->nr_scopes, sizeof(*scan->scopes),
-		      scope_cmp);
+	scan_sort(scan);
 	for (i = 1; i < scan->nr_scopes; i++) {
 		if (!scope_cmp(&scan->scopes[i - 1], &scan->scopes[i]))
 			return false;
@@ -430,7 +369,7 @@ static bool parse_ended(struct json_object *array,
 }
 
 bool recording_parse_sample(struct json_object *object,
-			    struct recording *recording,
+			    struct recording_section *section,
 			    struct recording_patch *patch)
 {
 	struct json_object *full =
@@ -445,12 +384,12 @@ bool recording_parse_sample(struct json_object *object,
 	};
 	return json_member_seconds(object, "t", &patch->t) &&
 	       json_optional_u64(object, "lost", &found, &patch->lost) &&
-	       parse_labels(recording,
+	       parse_labels(section,
 			    json_member(object, "names", json_type_object)) &&
 	       parse_ended(json_member(object, "ended", json_type_array),
 			   patch) &&
 	       parse_scopes(json_member(object, "scopes", json_type_array),
-			    recording, &patch->scan);
+			    section, &patch->scan);
 }
 
 void recording_patch_free(struct recording_patch *patch)

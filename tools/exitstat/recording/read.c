@@ -7,7 +7,8 @@
 #include "base/array.h"
 #include "base/json_read.h"
 #include "base/message.h"
-#include "recording/recording.h"
+#include "recording/format.h"
+#include "recording/read.h"
 
 /* More than any host has: a line that leads beyond that is skipped. */
 #define MAX_SCOPES 65536
@@ -25,8 +26,7 @@ static void drop_vm(struct exit_scan *scan, const char *vm)
 		struct exit_scope *scope = &scan->scopes[i];
 
 		if (scope->kind != SCOPE_HOST && !strcmp(scope->vm, vm)) {
-			snapshot_free(&scope->snap);
-			latency_free(&scope->latency);
+			scope_free(scope);
 		} else {
 			scan->scopes[nr++] = *scope;
 		}
@@ -116,7 +116,10 @@ static void drop_empty_rows(struct exit_snapshot *snap)
 	snap->nr_rows = nr;
 }
 
-/* What @scope counted since @before, which is NULL if it is new. */
+/*
+ * What @scope counted since @before, which is NULL if it is new.  As all here,
+ * false if memory runs out.
+ */
 static bool add_difference(struct recording *recording,
 			   const struct exit_scope *scope,
 			   const struct exit_scope *before)
@@ -129,12 +132,8 @@ static bool add_difference(struct recording *recording,
 		return true;
 
 	difference = scan_add(&recording->difference);
-	if (!difference)
+	if (!difference || !scope_copy(difference, scope))
 		return false;
-	if (!scope_copy(difference, scope)) {
-		out_of_memory();
-		return false;
-	}
 	difference->is_new =
 		!before || !snapshot_subtract(&difference->snap, &before->snap);
 	if (difference->is_new)
@@ -166,15 +165,13 @@ static bool apply_scope(struct recording *recording, struct exit_scope *scope,
 
 	if (before)
 		/* It is known no more, or now, but has not changed. */
-		scope->start_time = before->start_time;
+		scope->id[1] = before->id[1];
 	else
 		recording->scopes_changed = true;
 	if (before && !full &&
 	    (!merge_rows(&scope->snap, &before->snap) ||
-	     !merge_latency(&scope->latency, &before->latency))) {
-		out_of_memory();
+	     !merge_latency(&scope->latency, &before->latency)))
 		return false;
-	}
 	if (!add_difference(recording, scope, before))
 		return false;
 	if (full)
@@ -232,8 +229,7 @@ static bool apply(struct recording *recording, struct recording_patch *patch)
 		*now = patch->scan;
 		patch->scan = before;
 	} else if (now->nr_scopes > nr_before) {
-		qsort(now->scopes, now->nr_scopes, sizeof(*now->scopes),
-		      scope_cmp);
+		scan_sort(now);
 	}
 	return true;
 }
@@ -268,8 +264,10 @@ static enum recording_event take_sample(struct recording *recording,
 	recording->has_difference = !first;
 	if (first)
 		scan_free(&recording->now);
-	if (!apply(recording, patch))
+	if (!apply(recording, patch)) {
+		out_of_memory();
 		return RECORDING_FAILED;
+	}
 
 	/* A section whose header is damaged begins where the last one ended. */
 	if (first && recording->has_sample)
@@ -285,8 +283,8 @@ static enum recording_event take_sample(struct recording *recording,
 	recording->lost_in_section += patch->lost;
 	recording->now.monotonic = patch->t;
 	recording->now.realtime =
-		recording->header.realtime ?
-			recording->header.realtime + patch->t :
+		recording->section.header.realtime ?
+			recording->section.header.realtime + patch->t :
 			0;
 	return RECORDING_SAMPLE;
 }
@@ -297,7 +295,7 @@ static enum recording_event take_sample(struct recording *recording,
  */
 static void begin_time(struct recording *recording)
 {
-	const uint64_t now = recording->header.realtime;
+	const uint64_t now = recording->section.header.realtime;
 	const uint64_t first = recording->first_realtime;
 
 	if (!recording->nr_sections)
@@ -332,9 +330,9 @@ static enum recording_event read_header(struct recording *recording,
 	recording->has_difference = false;
 	if (!recording_parse_header(object, &header))
 		return RECORDING_NOTHING;
-	recording->header = header;
+	recording->section.header = header;
 	recording->in_section = true;
-	recording->nr_labels = 0;
+	recording->section.nr_labels = 0;
 	recording->lost_in_section = 0;
 	begin_time(recording);
 	recording->nr_sections++;
@@ -380,7 +378,7 @@ static enum recording_event read_object(struct recording *recording,
 	if (!json_object_object_get_ex(object, "scopes", NULL))
 		return RECORDING_NOTHING;
 
-	if (recording_parse_sample(object, recording, &patch))
+	if (recording_parse_sample(object, &recording->section, &patch))
 		event = take_sample(recording, &patch);
 	else
 		recording->nr_skipped++;
@@ -411,7 +409,7 @@ void recording_free(struct recording *recording)
 {
 	scan_free(&recording->now);
 	scan_free(&recording->difference);
-	free(recording->labels);
+	free(recording->section.labels);
 	free(recording->line);
 	free(recording->chunk);
 	if (recording->chunk)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What was counted in a whole recording. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/message.h"
-#include "recording/recording.h"
+#include "recording/input.h"
+#include "recording/sum.h"
 
 /* Bounds what a recording can make us keep. */
 #define MAX_SUMS 65536
@@ -20,9 +22,9 @@ int recording_compare(const void *a, const void *b)
 
 	if (order)
 		return order;
-	if (x->start_time != y->start_time)
-		return x->start_time < y->start_time ? -1 : 1;
-	return (x->inode > y->inode) - (x->inode < y->inode);
+	if (x->id[1] != y->id[1])
+		return x->id[1] < y->id[1] ? -1 : 1;
+	return (x->id[0] > y->id[0]) - (x->id[0] < y->id[0]);
 }
 
 static struct exit_scope *find(const struct exit_scan *scan,
@@ -32,24 +34,6 @@ static struct exit_scope *find(const struct exit_scan *scan,
 		return NULL;
 	return bsearch(key, scan->scopes, scan->nr_scopes, sizeof(*key),
 		       recording_compare);
-}
-
-bool recording_selects(const struct exit_selection *sel,
-		       const struct exit_scope *scope)
-{
-	size_t i;
-
-	if (scope->kind == SCOPE_HOST)
-		return sel->host;
-	if (scope->kind == SCOPE_VM ?
-		    !sel->vms :
-		    !sel->vcpus || (sel->vcpu >= 0 && sel->vcpu != scope->vcpu))
-		return false;
-	for (i = 0; i < sel->nr_vm_patterns; i++) {
-		if (scope_matches(scope, sel->vm_patterns[i]))
-			return true;
-	}
-	return !sel->nr_vm_patterns;
 }
 
 static int too_many(const char *path)
@@ -76,22 +60,15 @@ static int add_places(struct recording_sum *sum,
 			.nr_scopes = nr,
 		};
 
-		if (!recording_selects(sel, scope) || find(&known, scope))
+		if (!selection_has(sel, scope) || find(&known, scope))
 			continue;
 		if (total->nr_scopes == MAX_SUMS)
 			return too_many(recording->path);
 		place = scan_add(total);
 		if (!place)
-			return STATUS_ERROR;
-		*place = *scope;
-		place->latency = (struct exit_latency){};
-		place->snap.rows = NULL;
-		place->snap.nr_rows = 0;
-		place->snap.guest_cycles = 0;
-		place->snap.failed_entries = 0;
-		place->snap.clamped = 0;
+			return out_of_memory();
+		scope_copy_empty(place, scope);
 		place->snap.enabled = true;
-		snapshot_finish(&place->snap);
 		place->is_new = recording->has_difference &&
 				scope->kind != SCOPE_HOST;
 	}
@@ -124,13 +101,13 @@ static int check_section(struct recording_sum *sum,
 			 const struct recording *recording)
 {
 	if (recording->nr_sections == 1)
-		sum->header = recording->header;
-	else if (strcmp(sum->header.isa, recording->header.isa))
+		sum->header = recording->section.header;
+	else if (strcmp(sum->header.isa, recording->section.header.isa))
 		return fail(
 			STATUS_ERROR,
 			"%s was recorded on hosts with %s and with %s, which have nothing in common",
 			recording->path, sum->header.isa,
-			recording->header.isa);
+			recording->section.header.isa);
 	return STATUS_OK;
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The lines of a recording. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "base/clock.h"
 #include "base/version.h"
-#include "recording/recording.h"
-#include "view/lines.h"
+#include "recording/format.h"
+#include "recording/write.h"
 
 /*
  * All rows, every so many samples: who has but a later piece of the file, or
@@ -85,7 +87,7 @@ char *recording_header(struct recording_writer *writer,
 		       const struct exit_scan *scan, size_t *len)
 {
 	const struct exit_snapshot *snap = &scan->scopes[0].snap;
-	char *text = NULL, time[32];
+	char *text = NULL, time[TIME_SIZE];
 	struct utsname uts;
 	FILE *out = open_memstream(&text, len);
 
@@ -98,7 +100,7 @@ char *recording_header(struct recording_writer *writer,
 	memcpy(writer->has, snap->has, sizeof(writer->has));
 	writer->full = true;
 
-	format_time(scan->realtime, time);
+	time_format(scan->realtime, time);
 	fprintf(out,
 		"{\"schema\":\"%s\",\"version\":%d,\"tool\":\"exitstat %s\",\"started\":\"%s\",\"interval\":",
 		RECORDING_SCHEMA, RECORDING_VERSION, EXITSTAT_VERSION, time);
@@ -168,15 +170,6 @@ static void print_rows(FILE *out, const struct recording_writer *writer,
 	}
 }
 
-static const struct latency_row *find_bucket(const struct exit_latency *latency,
-					     const struct latency_row *key)
-{
-	if (!latency || !latency->nr_rows)
-		return NULL;
-	return bsearch(key, latency->rows, latency->nr_rows,
-		       sizeof(*latency->rows), latency_row_cmp);
-}
-
 static void print_bucket(FILE *out, const struct latency_row *row,
 			 uint64_t exits, bool first)
 {
@@ -198,7 +191,7 @@ static void print_latency(FILE *out, const struct exit_latency *latency,
 
 	for (i = 0; i < latency->nr_rows; i++) {
 		row = &latency->rows[i];
-		old = find_bucket(before, row);
+		old = before ? latency_find_row(before, row) : NULL;
 		if (row->exits == (old ? old->exits : 0))
 			continue;
 		print_bucket(out, row, row->exits, first);
@@ -206,7 +199,7 @@ static void print_latency(FILE *out, const struct exit_latency *latency,
 	}
 	for (i = 0; before && i < before->nr_rows; i++) {
 		row = &before->rows[i];
-		if (!row->exits || find_bucket(latency, row))
+		if (!row->exits || latency_find_row(latency, row))
 			continue;
 		print_bucket(out, row, 0, first);
 		first = false;
@@ -269,7 +262,7 @@ static void print_scope(FILE *out, const struct recording_writer *writer,
 		fprintf(out, ",\"vm\":\"%s\",\"name\":", scope->vm);
 		print_string(out, scope->name);
 		fprintf(out, ",\"id\":\"%" PRIu64 ".%" PRIu64 "\"",
-			scope->inode, scope->start_time);
+			scope->id[0], scope->id[1]);
 	}
 	if (scope->kind == SCOPE_VCPU)
 		fprintf(out, ",\"vcpu\":%" PRIu32, scope->vcpu);
@@ -451,7 +444,7 @@ char *recording_end(const struct recording_writer *writer, const char *why,
 
 	if (!out)
 		return NULL;
-	print_time(out, writer, clock_ns(CLOCK_MONOTONIC));
+	print_time(out, writer, clock_now(CLOCK_MONOTONIC));
 	fprintf(out,
 		",\"end\":\"%s\",\"samples\":%" PRIu64 ",\"lost\":%" PRIu64
 		"}\n",

@@ -14,13 +14,12 @@
 #include <ctype.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/message.h"
 #include "model/reasons.h"
-#include "model/scan.h"
 #include "source/cpuid.h"
+#include "source/cpuid_insn.h"
 
 #define LEAF_FEATURES 0x1
 #define LEAF_HYPERVISOR 0x40000000
@@ -55,7 +54,7 @@ static void on_fault(int sig)
 	siglongjmp(fault, 1);
 }
 
-bool cpuid_query(uint32_t leaf, uint32_t index, struct cpuid_regs *regs)
+static bool query_cpuid(uint32_t leaf, uint32_t index, struct cpuid_regs *regs)
 {
 	const struct sigaction action = { .sa_handler = on_fault };
 	volatile bool ok = false;
@@ -72,7 +71,7 @@ bool cpuid_query(uint32_t leaf, uint32_t index, struct cpuid_regs *regs)
 
 static int query(uint32_t leaf, uint32_t index, struct cpuid_regs *regs)
 {
-	if (cpuid_query(leaf, index, regs))
+	if (query_cpuid(leaf, index, regs))
 		return STATUS_OK;
 
 	return fail(
@@ -122,7 +121,6 @@ static int add_row(struct reader *reader, const struct exit_row *row)
 static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 		      uint64_t handle_cycles)
 {
-	const char *name = reason_name(reader->table, nr);
 	struct exit_row row = {
 		.reason = nr,
 		.counts = {
@@ -134,10 +132,7 @@ static int add_reason(struct reader *reader, uint32_t nr, uint64_t exits,
 	if (!counts_any(row.counts))
 		return STATUS_OK;
 
-	if (name)
-		reason_label(row.name, name);
-	else
-		snprintf(row.name, sizeof(row.name), "UNKNOWN_%u", nr);
+	reason_label(row.name, reader->table, nr);
 	return add_row(reader, &row);
 }
 
@@ -303,8 +298,9 @@ static int find_leaves(void)
 	return STATUS_OK;
 }
 
-int cpuid_read(struct exit_snapshot *snap)
+int cpuid_read(struct exit_scope *scope)
 {
+	struct exit_snapshot *snap = &scope->snap;
 	struct reader reader = { .snap = snap };
 	struct cpuid_regs regs;
 	int status;
@@ -328,10 +324,10 @@ int cpuid_read(struct exit_snapshot *snap)
 			LEAF_INFO);
 
 	reader.end = regs.ebx;
-	reader.table = regs.ecx & INFO_ECX_SVM ? &svm_reasons : &vmx_reasons;
+	reader.table = reasons_of(regs.ecx & INFO_ECX_SVM ? "svm" : "vmx");
 
 	strcpy(snap->isa, reader.table->isa);
-	strcpy(snap->scope, regs.ecx & INFO_ECX_HOST ? "host" : "vm");
+	scope->kind = regs.ecx & INFO_ECX_HOST ? SCOPE_HOST : SCOPE_VM;
 	snap->tsc_khz = regs.edx;
 	snap->has[COUNT_EXITS] = true;
 	snap->has[COUNT_HANDLE_CYCLES] = true;
@@ -344,4 +340,15 @@ int cpuid_read(struct exit_snapshot *snap)
 
 	snapshot_finish(snap);
 	return STATUS_OK;
+}
+
+const char *cpuid_isa(void)
+{
+	struct cpuid_regs regs = {};
+
+	/* "AuthenticAMD", "HygonGenuine" or others; CPUID may fault. */
+	query_cpuid(0, 0, &regs);
+	return !memcmp(&regs.ebx, "Auth", 4) || !memcmp(&regs.ebx, "Hygo", 4) ?
+		       "svm" :
+		       "vmx";
 }

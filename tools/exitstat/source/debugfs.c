@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The counters as the host reads them, from debugfs. */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +11,11 @@
 
 #include "base/file.h"
 #include "base/message.h"
-#include "model/scan.h"
-#include "source/kvmtext.h"
+#include "base/parse.h"
+#include "source/debugfs.h"
+#include "source/kvmlatency.h"
+#include "source/kvmstats.h"
+#include "source/vmname.h"
 
 /* All reasons there are need some 10 KiB. */
 #define MAX_FILE_SIZE (1 << 20)
@@ -142,28 +143,6 @@ bool debugfs_is_readable(const char *debugfs, char *why, size_t size)
 	return true;
 }
 
-static bool is_digits(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (!isdigit((unsigned char)text[i]))
-			return false;
-	}
-	return len;
-}
-
-bool is_vm_id(const char *id, bool pid_alone)
-{
-	size_t len = strcspn(id, "-");
-
-	if (strlen(id) >= VM_ID_SIZE || !is_digits(id, len))
-		return false;
-	if (!id[len])
-		return pid_alone;
-	return is_digits(id + len + 1, strlen(id + len + 1));
-}
-
 static int is_vm_dir(const struct dirent *entry)
 {
 	return is_vm_id(entry->d_name, false);
@@ -214,7 +193,7 @@ static bool read_scope(struct exit_scope *scope, const char *vcpu,
 		return false;
 	if (*status)
 		return true;
-	*status = snapshot_parse(&scope->snap, file.path, scope_name(scope),
+	*status = kvmstats_parse(&scope->snap, file.path, scope_name(scope),
 				 file.text, file.len);
 	free(file.text);
 	if (*status || !latency)
@@ -224,8 +203,8 @@ static bool read_scope(struct exit_scope *scope, const char *vcpu,
 	if (!read_vm_file(&file, scope->vm, vcpu, "exit_latency", status) ||
 	    *status)
 		return true;
-	*status = latency_parse(&scope->latency, file.path, scope_name(scope),
-				file.text, file.len);
+	*status = kvmlatency_parse(&scope->latency, file.path,
+				   scope_name(scope), file.text, file.len);
 	free(file.text);
 	return true;
 }
@@ -279,13 +258,12 @@ static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
 	int status;
 
 	if (!scope)
-		return STATUS_ERROR;
+		return out_of_memory();
 
 	scope->kind = SCOPE_VCPU;
 	strcpy(scope->vm, vm->vm);
 	strcpy(scope->name, vm->name);
-	scope->inode = vm->inode;
-	scope->start_time = vm->start_time;
+	memcpy(scope->id, vm->id, sizeof(scope->id));
 	parse_vcpu(name, &scope->vcpu);
 
 	snprintf(dir, sizeof(dir), "/%s", name);
@@ -336,7 +314,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 
 	if (sel->vms) {
 		scope = scan_add(scan);
-		status = scope ? STATUS_OK : STATUS_ERROR;
+		status = scope ? STATUS_OK : out_of_memory();
 		if (scope) {
 			*scope = *vm;
 			if (!read_scope(scope, "", source,
@@ -354,7 +332,10 @@ out:
 	return status;
 }
 
-/* Who the VM is.  False if it is gone. */
+/*
+ * Who the VM is: a directory's inode and the start of a process do not come
+ * again.  False if it is gone.
+ */
 static bool identify(struct exit_scope *vm, const char *id,
 		     const struct exit_source *source)
 {
@@ -367,10 +348,10 @@ static bool identify(struct exit_scope *vm, const char *id,
 	snprintf(path, sizeof(path), "%s/kvm/%s", source->debugfs, id);
 	if (stat(path, &st))
 		return false;
-	vm->inode = st.st_ino;
+	vm->id[0] = st.st_ino;
 
 	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(id, "-"), id);
-	vm->start_time = vm_start_time(source->procfs, pid);
+	vm->id[1] = vm_start_time(source->procfs, pid);
 	vm_name(source->procfs, pid, vm->name);
 	return true;
 }
@@ -378,16 +359,6 @@ static bool identify(struct exit_scope *vm, const char *id,
 static bool is_glob(const char *pattern)
 {
 	return strpbrk(pattern, "*?[");
-}
-
-bool scope_matches(const struct exit_scope *vm, const char *pattern)
-{
-	size_t len = strlen(pattern);
-
-	if (is_vm_id(pattern, true))
-		return !strncmp(vm->vm, pattern, len) &&
-		       (!vm->vm[len] || vm->vm[len] == '-');
-	return !fnmatch(pattern, vm->vm, 0) || !fnmatch(pattern, vm->name, 0);
 }
 
 /* Also mark each pattern that has found something. */
@@ -527,7 +498,7 @@ int debugfs_read_host(struct exit_scope *scope, const char *debugfs,
 	status = read_host_file(debugfs, "exit_stats", path, &text, &len);
 	if (status)
 		return status;
-	status = snapshot_parse(&scope->snap, path, "host", text, len);
+	status = kvmstats_parse(&scope->snap, path, "host", text, len);
 	free(text);
 	if (status || !latency)
 		return status;
@@ -539,7 +510,7 @@ int debugfs_read_host(struct exit_scope *scope, const char *debugfs,
 	status = read_host_file(debugfs, "exit_latency", path, &text, &len);
 	if (status)
 		return status;
-	status = latency_parse(&scope->latency, path, "host", text, len);
+	status = kvmlatency_parse(&scope->latency, path, "host", text, len);
 	free(text);
 	return status;
 }

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/message.h"
-#include "model/scan.h"
+#include "base/parse.h"
 #include "source/kvmtext.h"
+#include "source/sysfs.h"
 
 /* No file of sysfs is larger. */
 #define MAX_FILE_SIZE 4096
@@ -137,7 +139,7 @@ static int read_name(const struct reader *reader, const char *dir, char *name)
 
 	set_path(reader, path, dir, "name");
 	status = read_line(reader, path, line, sizeof(line));
-	if (!status && !parse_name(line, name))
+	if (!status && !parse_name(line, name, EXIT_NAME_SIZE))
 		status = damaged(path, 0, "no valid name");
 	return status;
 }
@@ -149,7 +151,8 @@ static int read_isa(const struct reader *reader)
 
 	set_path(reader, path, NULL, "isa");
 	status = read_line(reader, path, line, sizeof(line));
-	if (!status && !parse_word(line, reader->snap->isa))
+	if (!status &&
+	    !parse_word(line, reader->snap->isa, sizeof(reader->snap->isa)))
 		status = damaged(path, 0, "no valid isa");
 	return status;
 }
@@ -189,13 +192,12 @@ static int read_head(const struct reader *reader)
 	status = read_version(reader);
 	if (!status)
 		status = read_isa(reader);
-	for (i = 0; !status && i < sizeof(numbers) / sizeof(*numbers); i++)
+	for (i = 0; !status && i < ARRAY_SIZE(numbers); i++)
 		status = read_u64(reader, NULL, numbers[i].file, numbers[i].max,
 				  numbers[i].value);
 	if (status)
 		return status;
 
-	strcpy(snap->scope, "host");
 	snap->tsc_khz = tsc_khz;
 	snap->enabled = enabled;
 	snap->has_faults = true;

@@ -1,43 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What an operator calls a VM, from the command line of its VMM. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
 
 #include "base/file.h"
-#include "model/scan.h"
+#include "base/text.h"
+#include "model/scope.h"
+#include "source/vmname.h"
 
 /* What is beyond that has no -name that anybody reads. */
 #define MAX_CMDLINE (1 << 20)
 
-/* Copy @len bytes that anybody may have chosen. */
-void vm_copy_name(char *name, const char *text, size_t len)
+static void copy_name(char *name, const char *text)
 {
-	size_t in = 0, out = 0, size, i;
-	mbstate_t state = {};
-	wchar_t c;
-
-	while (in < len) {
-		size = mbrtowc(&c, text + in, len - in, &state);
-		if (!size || size > len - in || c < ' ' || c == 0x7f ||
-		    (c >= 0x80 && c < 0xa0)) {
-			memset(&state, 0, sizeof(state));
-			size = size && size <= len - in ? size : 1;
-			if (out + 1 >= VM_NAME_SIZE)
-				break;
-			name[out++] = '?';
-		} else {
-			if (out + size >= VM_NAME_SIZE)
-				break;
-			for (i = 0; i < size; i++)
-				name[out++] = text[in + i];
-		}
-		in += size;
-	}
-	name[out] = '\0';
+	text_printable(name, VM_NAME_SIZE, text, strlen(text));
 }
 
 /*
@@ -68,9 +46,9 @@ static bool copy_qemu_name(char *name, const char *value)
 	for (; *value; value = next, first = false) {
 		next = copy_element(element, sizeof(element), value);
 		if (!strncmp(element, "guest=", 6))
-			vm_copy_name(name, element + 6, strlen(element + 6));
+			copy_name(name, element + 6);
 		else if (first && !strchr(element, '='))
-			vm_copy_name(name, element, strlen(element));
+			copy_name(name, element);
 		else
 			continue;
 		return *name;
@@ -94,7 +72,7 @@ static bool find_name(const char *cmdline, size_t len, char *name)
 	for (arg = cmdline; arg < end; arg = value) {
 		value = arg + strlen(arg) + 1;
 		if (!strncmp(arg, "--id=", 5) && arg[5]) {
-			vm_copy_name(name, arg + 5, strlen(arg + 5));
+			copy_name(name, arg + 5);
 			return true;
 		}
 		if (value >= end)
@@ -102,7 +80,7 @@ static bool find_name(const char *cmdline, size_t len, char *name)
 		if (is_option(arg, "name") && copy_qemu_name(name, value))
 			return true;
 		if (!strcmp(arg, "--id") && *value) {
-			vm_copy_name(name, value, strlen(value));
+			copy_name(name, value);
 			return true;
 		}
 	}
@@ -131,7 +109,7 @@ void vm_name(const char *procfs, const char *pid, char *name)
 	*name = '\0';
 	text = read_proc(procfs, pid, "comm", &len);
 	if (text)
-		vm_copy_name(name, text, strcspn(text, "\n"));
+		text_printable(name, VM_NAME_SIZE, text, strcspn(text, "\n"));
 	free(text);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What 'exitstat top' puts on the screen. */
 #include <ncurses.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,23 +13,16 @@
 #define LINES_FOR_BAR 16
 #define LINES_FOR_PHASES 12
 
-/* Of each phase of a vCPU's time: in this colour, or with its first letter. */
-static const struct {
-	enum top_ink ink;
-	short color;
-} phases[] = {
-	{ INK_GUEST, COLOR_GREEN },	  { INK_HANDLE, COLOR_RED },
-	{ INK_USER, COLOR_YELLOW },	  { INK_WAIT, COLOR_BLUE },
-	{ INK_PREEMPTED, COLOR_MAGENTA },
+/* A phase of vCPUs' time is in this colour, or drawn with its first letter. */
+static const short phase_colors[NR_PHASES] = {
+	[PHASE_GUEST] = COLOR_GREEN,	   [PHASE_HANDLE] = COLOR_RED,
+	[PHASE_USER] = COLOR_YELLOW,	   [PHASE_WAIT] = COLOR_BLUE,
+	[PHASE_PREEMPTED] = COLOR_MAGENTA,
 };
 
 /* Those that mark without colours, too. */
 static const attr_t plain_attributes[NR_INKS] = {
-	[INK_GUEST] = A_BOLD,
-	[INK_HANDLE] = A_BOLD,
-	[INK_USER] = A_BOLD,
-	[INK_WAIT] = A_BOLD,
-	[INK_PREEMPTED] = A_BOLD,
+	[INK_GUEST... INK_FILL - 1] = A_BOLD,
 	[INK_HEADING] = A_BOLD | A_UNDERLINE,
 	[INK_SORTED] = A_BOLD | A_REVERSE,
 	[INK_CURSOR] = A_REVERSE,
@@ -39,17 +33,17 @@ static const attr_t plain_attributes[NR_INKS] = {
 void top_init_draw(struct top *top)
 {
 	const char *no_color = getenv("NO_COLOR");
-	size_t i;
+	enum exit_phase p;
 
 	if ((no_color && *no_color) || !has_colors() || start_color() == ERR ||
 	    COLOR_PAIRS < NR_INKS)
 		return;
 	top->colors = true;
 	use_default_colors();
-	for (i = 0; i < ARRAY_SIZE(phases); i++) {
-		init_pair(phases[i].ink, phases[i].color, -1);
-		init_pair(phases[i].ink + INK_FILL, phases[i].color,
-			  phases[i].color);
+	for (p = 0; p < NR_PHASES; p++) {
+		init_pair(INK_GUEST + p, phase_colors[p], -1);
+		init_pair(INK_GUEST + p + INK_FILL, phase_colors[p],
+			  phase_colors[p]);
 	}
 	init_pair(INK_HEADING, COLOR_BLACK, COLOR_WHITE);
 	init_pair(INK_SORTED, COLOR_BLACK, COLOR_CYAN);

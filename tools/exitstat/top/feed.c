@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/message.h"
+#include "source/debugfs.h"
+#include "source/sysfs.h"
 #include "top/feed.h"
 
 /* What there is only in debugfs is left out if this user may not read that. */
@@ -42,17 +43,9 @@ static bool add_new_scopes(struct top_feed *feed)
 		new = scan_add(shown);
 		if (!new)
 			return false;
-		*new = *scope;
-		new->latency = (struct exit_latency){};
-		new->snap.rows = NULL;
-		new->snap.nr_rows = 0;
-		new->snap.guest_cycles = 0;
-		new->snap.failed_entries = 0;
-		new->snap.clamped = 0;
-		snapshot_finish(&new->snap);
+		scope_copy_empty(new, scope);
 		/* Also for the next search. */
-		qsort(shown->scopes, shown->nr_scopes, sizeof(*shown->scopes),
-		      scope_cmp);
+		scan_sort(shown);
 	}
 	return true;
 }
@@ -83,7 +76,7 @@ int feed_start(struct top_feed *feed, struct arguments *args)
 	status = scan_read(&args->source, &feed->sel, &feed->now);
 	feed->sel.may_have_ended = true;
 	if (!status && !add_new_scopes(feed))
-		status = STATUS_ERROR;
+		status = out_of_memory();
 	return status;
 }
 
@@ -110,18 +103,20 @@ static bool read_scan(struct top_feed *feed, const struct exit_selection *sel,
 	return !status;
 }
 
+static bool lacks_memory(struct top_feed *feed)
+{
+	snprintf(feed->error, sizeof(feed->error), "out of memory");
+	return false;
+}
+
 static bool show_difference(struct top_feed *feed, const struct exit_scan *now)
 {
 	const struct arguments *args = feed->args;
 	struct exit_scan difference;
-	bool copied;
 	size_t i;
 
-	capture_messages(feed->error, sizeof(feed->error));
-	copied = scan_copy(&difference, now);
-	capture_messages(NULL, 0);
-	if (!copied)
-		return false;
+	if (!scan_copy(&difference, now))
+		return lacks_memory(feed);
 
 	scan_subtract(&difference,
 		      feed->has_baseline ? &feed->baseline : &feed->now);
@@ -185,10 +180,7 @@ bool feed_set_details(struct top_feed *feed, const struct feed_details *details,
 		return false;
 	if (feed->has_baseline)
 		return true;
-	capture_messages(feed->error, sizeof(feed->error));
-	add_new_scopes(feed);
-	capture_messages(NULL, 0);
-	return false;
+	return add_new_scopes(feed) ? false : lacks_memory(feed);
 }
 
 bool feed_set_baseline(struct top_feed *feed)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What a live view shows: scans, and what was counted from one to the next. */
-#ifndef EXITSTAT_TOP_FEED_H
-#define EXITSTAT_TOP_FEED_H
+#ifndef TOP_FEED_H
+#define TOP_FEED_H
 
 #include "cmd/options.h"
-#include "model/scan.h"
 
 #define MESSAGE_SIZE 512
 

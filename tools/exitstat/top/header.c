@@ -3,25 +3,16 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <ncurses.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/text.h"
 #include "top/state.h"
 
 /* What a view is called has at least so many columns. */
 #define MIN_TITLE 20
-
-static const struct {
-	const char *name;
-	enum top_ink ink;
-} phases[] = {
-	{ "guest", INK_GUEST },		{ "handle", INK_HANDLE },
-	{ "user", INK_USER },		{ "wait", INK_WAIT },
-	{ "preempted", INK_PREEMPTED },
-};
 
 static void put_right(int y, int right, int attributes, const char *text)
 {
@@ -101,14 +92,12 @@ static void draw_title(const struct top *top)
 /* What the view is about. */
 static void describe(const struct top *top, char *text, size_t size)
 {
-	const struct exit_scope *vm = &top->vm;
-	char name[VM_ID_SIZE + VM_NAME_SIZE + 8];
+	char label[SCOPE_LABEL_SIZE];
 	const char *what = top->histogram ? "how long exits took" :
 					    "exits by reason";
 	size_t filtered = top->nr_filtered;
 
-	snprintf(name, sizeof(name), "VM %s%s%s", vm->vm, *vm->name ? " " : "",
-		 vm->name);
+	scope_label(top->view == VIEW_VCPU ? &top->vcpu : &top->vm, label);
 	switch (top->view) {
 	case VIEW_HOST:
 		snprintf(text, size, "%s: %s",
@@ -123,15 +112,11 @@ static void describe(const struct top *top, char *text, size_t size)
 			 filtered ? "host: VMs, %zu of %zu" : "host: VMs, %zu",
 			 top->nr_lines, top->nr_lines + filtered);
 		break;
-	case VIEW_VM:
-		snprintf(text, size, "%s: %s", name, what);
-		break;
 	case VIEW_VCPUS:
-		snprintf(text, size, "%s: vCPUs", name);
+		snprintf(text, size, "%s: vCPUs", label);
 		break;
 	default:
-		snprintf(text, size, "%s vCPU %" PRIu32 ": %s", name,
-			 top->vcpu.vcpu, what);
+		snprintf(text, size, "%s: %s", label, what);
 		break;
 	}
 }
@@ -146,11 +131,9 @@ static void format_rates(const struct top *top, const struct exit_scope *scope,
 	struct exit_time time;
 
 	line_init(&line, scan, scope, NULL, top->ns);
-	if (snapshot_time(&scope->snap, &time) &&
-	    exit_time_lost(&time) + time.guest > 0)
+	if (snapshot_time(&scope->snap, &time) && exit_time_wanted(&time) > 0)
 		snprintf(lost, sizeof(lost), "lost %.2f %%  ",
-			 100 * exit_time_lost(&time) /
-				 (exit_time_lost(&time) + time.guest));
+			 100 * exit_time_lost(&time) / exit_time_wanted(&time));
 	snprintf(exits, sizeof(exits), "%.1f exits/s",
 		 line.part[COUNT_EXITS] * 1e9 / scan->interval);
 	snprintf(seconds, sizeof(seconds), "  in %.2f s", scan->interval / 1e9);
@@ -199,11 +182,11 @@ static void draw_handle(const struct top *top, int y,
 static void draw_phases(const struct top *top, int y, bool bar)
 {
 	const struct exit_scope *scope = top_scope(top, &top->feed.shown);
-	double parts[ARRAY_SIZE(phases)], all, before = 0;
 	struct exit_time time;
+	double all, before = 0;
 	char text[64];
 	int x = 0, from, to;
-	size_t i;
+	enum exit_phase p;
 
 	if (!scope)
 		return;
@@ -213,24 +196,20 @@ static void draw_phases(const struct top *top, int y, bool bar)
 	}
 
 	all = exit_time_all(&time);
-	parts[0] = time.guest;
-	parts[1] = time.handle;
-	parts[2] = time.user;
-	parts[3] = time.wait;
-	parts[4] = time.preempted;
-	for (i = 0; i < ARRAY_SIZE(phases); i++) {
-		x += top_put(y, x, -1, top_attributes(top, phases[i].ink),
-			     phases[i].name);
+	for (p = 0; p < NR_PHASES; p++) {
+		const char *name = exit_phase_names[p];
+		const enum top_ink ink = INK_GUEST + p;
+
+		x += top_put(y, x, -1, top_attributes(top, ink), name);
 		snprintf(text, sizeof(text), " %.1f %%  ",
-			 100 * parts[i] / all);
+			 100 * time.phases[p] / all);
 		x += top_put(y, x, -1, A_NORMAL, text);
 
 		from = before / all * COLS + 0.5;
-		before += parts[i];
+		before += time.phases[p];
 		to = before / all * COLS + 0.5;
 		if (bar)
-			top_fill(top, y + 1, from, to - from, phases[i].ink,
-				 *phases[i].name);
+			top_fill(top, y + 1, from, to - from, ink, *name);
 	}
 }
 

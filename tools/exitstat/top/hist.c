@@ -2,27 +2,19 @@
 /* How long single exits of a reason took, by powers of two. */
 #include <inttypes.h>
 #include <ncurses.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "base/array.h"
-#include "base/text.h"
 #include "top/state.h"
 
-/* Of KVM there are 24; what is more than that is not shown. */
-#define MAX_BUCKETS 64
 #define LABEL_WIDTH 19
 /* without room for bars */
 #define MIN_COLUMN 12
 
-struct bucket {
-	uint64_t from, below;
-	uint64_t exits[NR_LATENCY_TIMES];
-};
-
 struct histogram {
-	struct bucket buckets[MAX_BUCKETS];
-	size_t nr;
+	/* how many buckets there are from the first to the last with exits */
+	size_t first, nr;
+	uint64_t exits[NR_BUCKETS][NR_LATENCY_TIMES];
 	double all[NR_LATENCY_TIMES];
 	uint64_t most;
 	/* cycles, since the counters began */
@@ -42,84 +34,32 @@ static bool is_meant(const struct top *top, const struct latency_row *row)
 	       (row->other || row->reason == view->reason);
 }
 
-static struct bucket *find_bucket(struct histogram *histogram,
-				  const struct latency_row *row)
-{
-	size_t i;
-
-	for (i = 0; i < histogram->nr; i++) {
-		if (histogram->buckets[i].from == row->from)
-			return &histogram->buckets[i];
-	}
-	if (histogram->nr == MAX_BUCKETS)
-		return NULL;
-	histogram->buckets[histogram->nr] = (struct bucket){
-		.from = row->from,
-		.below = row->below,
-	};
-	return &histogram->buckets[histogram->nr++];
-}
-
-static int bucket_cmp(const void *a, const void *b)
-{
-	const struct bucket *x = a, *y = b;
-
-	return (x->from > y->from) - (x->from < y->from);
-}
-
-static void sort_buckets(struct histogram *histogram)
-{
-	qsort(histogram->buckets, histogram->nr, sizeof(*histogram->buckets),
-	      bucket_cmp);
-}
-
-/* Empty ones between others have no row of KVM's, but are to be seen. */
-static void fill_gaps(struct histogram *histogram)
-{
-	const size_t nr = histogram->nr;
-	size_t i;
-
-	for (i = 0; i + 1 < nr; i++) {
-		uint64_t from = histogram->buckets[i].below;
-		const uint64_t end = histogram->buckets[i + 1].from;
-
-		while (from < end && histogram->nr < MAX_BUCKETS) {
-			const uint64_t below =
-				from && 2 * from < end ? 2 * from : end;
-
-			histogram->buckets[histogram->nr++] =
-				(struct bucket){ .from = from, .below = below };
-			from = below;
-		}
-	}
-	sort_buckets(histogram);
-}
-
 static void collect(const struct top *top, const struct exit_latency *latency,
 		    struct histogram *histogram)
 {
-	struct bucket *bucket;
-	size_t i;
+	size_t i, bucket, last = 0;
+	uint64_t *exits;
 
-	*histogram = (struct histogram){};
+	*histogram = (struct histogram){ .first = NR_BUCKETS };
 	for (i = 0; i < latency->nr_rows; i++) {
 		const struct latency_row *row = &latency->rows[i];
 
 		if (!is_meant(top, row))
 			continue;
-		bucket = find_bucket(histogram, row);
-		if (!bucket)
-			continue;
-		bucket->exits[row->time] = row->exits;
+		bucket = bucket_of(row->from);
+		if (bucket < histogram->first)
+			histogram->first = bucket;
+		if (bucket > last)
+			last = bucket;
+		exits = &histogram->exits[bucket][row->time];
+		*exits += row->exits;
+		if (*exits > histogram->most)
+			histogram->most = *exits;
 		histogram->all[row->time] += row->exits;
 		histogram->longest[row->time] = row->max;
-		if (row->exits > histogram->most)
-			histogram->most = row->exits;
 	}
-	if (!histogram->nr)
-		return;
-	sort_buckets(histogram);
-	fill_gaps(histogram);
+	if (histogram->first < NR_BUCKETS)
+		histogram->nr = last - histogram->first + 1;
 }
 
 /* Rounded to a few digits, as these are powers of two anyway. */
@@ -143,14 +83,14 @@ static void format_cycles(const struct top *top, uint32_t khz, uint64_t cycles,
 		 value, units[unit]);
 }
 
-static void format_bucket(const struct top *top, uint32_t khz,
-			  const struct bucket *bucket, char *text, size_t size)
+static void format_bucket(const struct top *top, uint32_t khz, size_t bucket,
+			  char *text, size_t size)
 {
 	char from[24], below[24];
 
-	format_cycles(top, khz, bucket->from, from, sizeof(from));
-	format_cycles(top, khz, bucket->below, below, sizeof(below));
-	if (bucket->below == UINT64_MAX)
+	format_cycles(top, khz, bucket_from(bucket), from, sizeof(from));
+	format_cycles(top, khz, bucket_below(bucket), below, sizeof(below));
+	if (bucket == NR_BUCKETS - 1)
 		snprintf(text, size, "from %s", from);
 	else
 		snprintf(text, size, "%8s - %s", from, below);
@@ -163,18 +103,17 @@ static void format_part(const struct top *top, uint32_t khz,
 			size_t size)
 {
 	double so_far = 0;
-	size_t i;
+	size_t b;
 
-	for (i = 0; i < histogram->nr; i++) {
-		so_far += histogram->buckets[i].exits[time];
+	for (b = 0; b < NR_BUCKETS - 1; b++) {
+		so_far += histogram->exits[b][time];
 		if (so_far >= part * histogram->all[time])
 			break;
 	}
-	if (i == histogram->nr || histogram->buckets[i].below == UINT64_MAX)
+	if (b == NR_BUCKETS - 1)
 		snprintf(text, size, "-");
 	else
-		format_cycles(top, khz, histogram->buckets[i].below, text,
-			      size);
+		format_cycles(top, khz, bucket_below(b), text, size);
 }
 
 static void draw_summary(const struct top *top, uint32_t khz, int y,
@@ -196,8 +135,7 @@ static void draw_summary(const struct top *top, uint32_t khz, int y,
 }
 
 static void draw_bucket(const struct top *top, uint32_t khz, int y, int width,
-			const struct histogram *histogram,
-			const struct bucket *bucket)
+			const struct histogram *histogram, size_t bucket)
 {
 	static const enum top_ink inks[] = { INK_HANDLE, INK_USER };
 	char text[64];
@@ -206,7 +144,7 @@ static void draw_bucket(const struct top *top, uint32_t khz, int y, int width,
 	format_bucket(top, khz, bucket, text, sizeof(text));
 	top_put(y, 1, LABEL_WIDTH, A_NORMAL, text);
 	for (time = 0; time < NR_LATENCY_TIMES; time++) {
-		const uint64_t exits = bucket->exits[time];
+		const uint64_t exits = histogram->exits[bucket][time];
 		const int x = LABEL_WIDTH + 2 + time * width;
 		const int room = width - MIN_COLUMN;
 		int length;
@@ -295,7 +233,7 @@ void top_draw_histogram(struct top *top, int y, int height)
 	for (i = 0; i < room && top->histogram_first + i < histogram.nr; i++)
 		draw_bucket(top, scope->snap.tsc_khz, y + 1 + i, width,
 			    &histogram,
-			    &histogram.buckets[top->histogram_first + i]);
+			    histogram.first + top->histogram_first + i);
 	for (time = 0; summary && time < NR_LATENCY_TIMES; time++)
 		draw_summary(top, scope->snap.tsc_khz, y + 2 + i + time,
 			     &histogram, time);

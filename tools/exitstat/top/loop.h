@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What a live view waits for: keys, the time, and signals. */
-#ifndef EXITSTAT_TOP_LOOP_H
-#define EXITSTAT_TOP_LOOP_H
+#ifndef TOP_LOOP_H
+#define TOP_LOOP_H
 
 #include <signal.h>
 #include <stdbool.h>

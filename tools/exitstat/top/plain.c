@@ -4,6 +4,7 @@
  * ncurses nor terminfo: the tables of 'exitstat show', again and again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,7 +16,6 @@
 #include "base/text.h"
 #include "top/feed.h"
 #include "top/loop.h"
-#include "top/top.h"
 #include "view/output.h"
 
 /* What every terminal understands that moves its cursor at all. */

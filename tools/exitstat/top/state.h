@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The state of 'exitstat top', and its parts. */
-#ifndef EXITSTAT_TOP_STATE_H
-#define EXITSTAT_TOP_STATE_H
+#ifndef TOP_STATE_H
+#define TOP_STATE_H
 
 #include "top/feed.h"
 #include "view/lines.h"
@@ -129,13 +129,12 @@ void top_draw(struct top *top);
 /* For the text of these parts. */
 enum top_ink {
 	INK_NONE,
+	/* one for each phase */
 	INK_GUEST,
-	INK_HANDLE,
-	INK_USER,
-	INK_WAIT,
-	INK_PREEMPTED,
+	INK_HANDLE = INK_GUEST + PHASE_HANDLE,
+	INK_USER = INK_GUEST + PHASE_USER,
 	/* of which each also is a colour to fill with */
-	INK_FILL,
+	INK_FILL = INK_GUEST + NR_PHASES,
 	INK_HEADING = 2 * INK_FILL,
 	INK_SORTED,
 	INK_CURSOR,

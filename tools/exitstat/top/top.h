@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef EXITSTAT_TOP_H
-#define EXITSTAT_TOP_H
+#ifndef TOP_TOP_H
+#define TOP_TOP_H
 
 #include "cmd/options.h"
 

@@ -2,6 +2,7 @@
 /* The views of 'exitstat top': what is in them, and the way between them. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,33 +68,6 @@ static const struct table *view_table(enum top_view view)
 							&reason_table_columns;
 }
 
-/* Does this kernel have the column, and ever had something in it? */
-static bool is_useful(const struct top *top, int id)
-{
-	const struct exit_scope *scope = feed_first(&top->feed.now);
-	const struct exit_snapshot *snap = &scope->snap;
-
-	switch (id) {
-	case COL_USER:
-		return snap->has[COUNT_USER_CYCLES];
-	case COL_WAIT:
-		return snap->has[COUNT_WAIT_CYCLES];
-	case COL_PREEMPTED:
-		return snap->has[COUNT_PREEMPTED_CYCLES];
-	case COL_GUEST:
-		return snap->has_guest_cycles;
-	case COL_LOST:
-	case COL_LOST_SHARE:
-		return snap->has_guest_cycles &&
-		       snap->has[COUNT_PREEMPTED_CYCLES];
-	case COL_L2_EXITS:
-	case COL_L2_HANDLE:
-		/* Most hosts have no nested guests. */
-		return snap->has[COUNT_L2_EXITS] && snap->total[COUNT_L2_EXITS];
-	}
-	return true;
-}
-
 /*
  * The user's columns that are in this table, as not all are in both.  NULL if
  * none is.
@@ -130,12 +104,14 @@ static void init_layout(struct top *top)
 	const int *ids = top_has_reasons(top)  ? reason_ids :
 			 top->view == VIEW_VMS ? vm_ids :
 						 vcpu_ids;
+	/* All that was ever counted, so that columns do not come and go. */
+	const struct exit_snapshot *snap = &feed_first(&top->feed.now)->snap;
 	int useful[MAX_COLUMNS];
 	char own[1024];
 	size_t nr = 0;
 
 	for (; *ids >= 0; ids++) {
-		if (is_useful(top, *ids))
+		if (column_is_useful(*ids, snap))
 			useful[nr++] = *ids;
 	}
 	useful[nr] = -1;
@@ -157,6 +133,7 @@ static const struct column *column_of(const struct table *table, int id)
 
 void top_init_views(struct top *top)
 {
+	const struct exit_snapshot *snap = &feed_first(&top->feed.now)->snap;
 	const char *sort = top->args->sort;
 	size_t i;
 
@@ -167,7 +144,8 @@ void top_init_views(struct top *top)
 
 		view->parent = i;
 		if (table == &vm_table_columns)
-			id = is_useful(top, COL_LOST) ? COL_LOST : COL_EXITS;
+			id = column_is_useful(COL_LOST, snap) ? COL_LOST :
+								COL_EXITS;
 		view->sort = column_of(table, id);
 		if (sort) {
 			const char *name = sort + (*sort == '-');
@@ -251,15 +229,6 @@ static bool is_followed(const struct top *top, const struct exit_line *line)
 	return scope_is_same(line->scope, &view->scope);
 }
 
-/* Who a scope is, without what was counted. */
-static void copy_identity(struct exit_scope *copy,
-			  const struct exit_scope *scope)
-{
-	*copy = *scope;
-	copy->snap = (struct exit_snapshot){};
-	copy->latency = (struct exit_latency){};
-}
-
 static void follow(struct top *top)
 {
 	struct view_state *view = &top->views[top->view];
@@ -271,7 +240,7 @@ static void follow(struct top *top)
 		return;
 	view->other = line->row.other;
 	view->reason = line->row.reason;
-	copy_identity(&view->scope, line->scope);
+	scope_copy_empty(&view->scope, line->scope);
 }
 
 /* Keep the cursor on the lines, and its line on the screen. */
@@ -398,7 +367,7 @@ static void open_scope(struct top *top, struct exit_scope *which,
 		state->follows = false;
 		memset(state->widths, 0, sizeof(state->widths));
 	}
-	copy_identity(which, scope);
+	scope_copy_empty(which, scope);
 	top_open(top, view, top->view);
 }
 
@@ -452,15 +421,16 @@ void top_check_ended(struct top *top)
 	const struct exit_scan *scan = &top->feed.now;
 	const bool of_vm = top->view == VIEW_VM || top->view == VIEW_VCPUS ||
 			   top->view == VIEW_VCPU;
+	char label[SCOPE_LABEL_SIZE];
 
 	/* What stands on a frozen screen may be gone. */
 	if (!of_vm || top->frozen)
 		return;
 
 	if (!feed_find(scan, &top->vm)) {
+		scope_label(&top->vm, label);
 		top_open(top, VIEW_VMS, VIEW_VMS);
-		top_say(top, "VM %s%s%s has ended", top->vm.vm,
-			*top->vm.name ? " " : "", top->vm.name);
+		top_say(top, "%s has ended", label);
 		top->vm = (struct exit_scope){};
 	} else if (top->view == VIEW_VCPU && !feed_find(scan, &top->vcpu)) {
 		top_open(top, VIEW_VCPUS, top->views[VIEW_VCPUS].parent);

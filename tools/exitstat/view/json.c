@@ -6,7 +6,8 @@
  * objects would need more memory than all the rest.
  */
 #include <json-c/json.h>
-#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "view/lines.h"
@@ -93,10 +94,10 @@ static bool add_counts(struct json_object *object, const struct exit_line *line)
 
 		if (!snap->has[c])
 			continue;
-		if (c == COUNT_EXITS || c == COUNT_L2_EXITS)
-			ok = json_add_u64(object, name, value);
-		else
+		if (count_is_time(c))
 			ok = add_cycles(object, name, value, line);
+		else
+			ok = json_add_u64(object, name, value);
 		if (!ok)
 			return false;
 	}
@@ -167,17 +168,17 @@ static bool add_reasons(struct json_object *object,
 static bool add_lost(struct json_object *object, const struct exit_line *line)
 {
 	struct exit_time time;
-	double lost;
 
 	if (!snapshot_time(&line->scope->snap, &time))
 		return true;
 
-	lost = exit_time_lost(&time);
 	return add_cycles(object, "lost_cycles", exit_time_lost_cycles(&time),
 			  line) &&
-	       (!(lost + time.guest > 0) ||
+	       (!(exit_time_wanted(&time) > 0) ||
 		json_add_double(object, "lost_percent",
-				100 * lost / (lost + time.guest), 3));
+				100 * exit_time_lost(&time) /
+					exit_time_wanted(&time),
+				3));
 }
 
 static bool add_total(struct json_object *object, const struct exit_line *line)
@@ -219,9 +220,9 @@ static bool add_head(struct json_object *object, const struct output *output,
 {
 	const struct exit_snapshot *snap =
 		scan->nr_scopes ? &scan->scopes[0].snap : NULL;
-	char time[32];
+	char time[TIME_SIZE];
 
-	format_time(scan->realtime, time);
+	time_format(scan->realtime, time);
 	return json_add_string(object, "schema",
 			       output->vms ? "exitstat.list" :
 					     "exitstat.show") &&

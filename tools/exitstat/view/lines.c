@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,10 +102,10 @@ static void set_count(struct cell *cell, const struct exit_line *line,
 {
 	if (!line->scope->snap.has[counter])
 		return;
-	if (counter == COUNT_EXITS || counter == COUNT_L2_EXITS)
-		set_u64(cell, line->row.counts[counter]);
-	else
+	if (count_is_time(counter))
 		set_cycles(cell, line, line->row.counts[counter]);
+	else
+		set_u64(cell, line->row.counts[counter]);
 }
 
 static void set_average(struct cell *cell, const struct exit_line *line)
@@ -180,7 +179,7 @@ static void get_time_cell(const struct exit_line *line, int id,
 	case COL_LOST_SHARE:
 		if (known)
 			set_ratio(cell, 2, 100, exit_time_lost(&time),
-				  exit_time_lost(&time) + time.guest);
+				  exit_time_wanted(&time));
 		break;
 	case COL_FAILED_ENTRIES:
 		if (snap->has_faults)
@@ -266,16 +265,28 @@ const struct table vm_table_columns = {
 	.get = get_cell,
 };
 
-void format_time(uint64_t realtime, char *text)
+bool column_is_useful(int id, const struct exit_snapshot *snap)
 {
-	const time_t seconds = realtime / 1000000000;
-	struct tm tm;
-	size_t len;
-
-	gmtime_r(&seconds, &tm);
-	len = strftime(text, 20, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + len, 32 - len, ".%03uZ",
-		 (unsigned int)(realtime / 1000000 % 1000));
+	switch (id) {
+	case COL_USER:
+		return snap->has[COUNT_USER_CYCLES];
+	case COL_WAIT:
+		return snap->has[COUNT_WAIT_CYCLES];
+	case COL_PREEMPTED:
+		return snap->has[COUNT_PREEMPTED_CYCLES];
+	case COL_GUEST:
+		return snap->has_guest_cycles;
+	case COL_LOST:
+	case COL_LOST_SHARE:
+		return snap->has_guest_cycles &&
+		       snap->has[COUNT_PREEMPTED_CYCLES];
+	case COL_L2_EXITS:
+		return snap->has[COUNT_L2_EXITS] && snapshot_has_l2(snap);
+	case COL_L2_HANDLE:
+		return snap->has[COUNT_L2_HANDLE_CYCLES] &&
+		       snapshot_has_l2(snap);
+	}
+	return true;
 }
 
 void line_init(struct exit_line *line, const struct exit_scan *scan,
@@ -286,7 +297,7 @@ void line_init(struct exit_line *line, const struct exit_scan *scan,
 
 	*line = (struct exit_line){ .scan = scan, .scope = scope, .ns = ns };
 	if (scan->realtime)
-		format_time(scan->realtime, line->time);
+		time_format(scan->realtime, line->time);
 
 	if (row) {
 		line->row = *row;

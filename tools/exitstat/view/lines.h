@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Reasons and VMs as lines of a table. */
-#ifndef EXITSTAT_LINES_H
-#define EXITSTAT_LINES_H
+#ifndef VIEW_LINES_H
+#define VIEW_LINES_H
 
+#include "base/clock.h"
 #include "model/scan.h"
 #include "view/table.h"
 
@@ -47,13 +48,18 @@ struct exit_line {
 	bool total;
 	bool ns;
 	/* when the scan was, ISO 8601 */
-	char time[32];
+	char time[TIME_SIZE];
 };
 
 /* Of one reason, and of a whole VM. */
 extern const struct table reason_table_columns;
 extern const struct table vm_table_columns;
 
+/*
+ * Does the source tell what the column shows?  Of nested guests, which most
+ * hosts have not, only if there were any.
+ */
+bool column_is_useful(int id, const struct exit_snapshot *snap);
 /* A line for a row of @scope, or for all of them if that is NULL. */
 void line_init(struct exit_line *line, const struct exit_scan *scan,
 	       const struct exit_scope *scope, const struct exit_row *row,
@@ -65,7 +71,5 @@ void line_init(struct exit_line *line, const struct exit_scan *scan,
 struct exit_line *reason_lines(const struct exit_scan *scan,
 			       const struct exit_scope *scope, const char *sort,
 			       bool ns);
-/* 2026-11-24T20:00:00.123Z, into 32 bytes */
-void format_time(uint64_t realtime, char *text);
 
 #endif

@@ -12,6 +12,7 @@
  * counts nothing twice.  A difference is not a counter but a gauge.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/array.h"

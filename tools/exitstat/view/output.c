@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/message.h"
+#include "base/replace.h"
 #include "view/lines.h"
 #include "view/output.h"
 
@@ -40,43 +40,6 @@ static const int csv_vm_ids[] = {
 	COL_CLAMPED, -1,
 };
 
-/* Most hosts have no nested guests, and so no use for these columns. */
-static bool has_l2(const struct exit_snapshot *snap)
-{
-	size_t i;
-
-	for (i = 0; i < snap->nr_rows; i++) {
-		if (snap->rows[i].counts[COUNT_L2_EXITS] ||
-		    snap->rows[i].counts[COUNT_L2_HANDLE_CYCLES])
-			return true;
-	}
-	return false;
-}
-
-/* Would a column have a value in any of these scopes? */
-static bool is_useful(int id, const struct output *output,
-		      const struct exit_scan *scan,
-		      const struct exit_snapshot *snap)
-{
-	switch (id) {
-	case COL_EXITS_RATE:
-		return scan->interval;
-	case COL_USER:
-		return snap->has[COUNT_USER_CYCLES];
-	case COL_WAIT:
-		return snap->has[COUNT_WAIT_CYCLES];
-	case COL_PREEMPTED:
-		return snap->has[COUNT_PREEMPTED_CYCLES];
-	case COL_L2_EXITS:
-		return snap->has[COUNT_L2_EXITS] && has_l2(snap);
-	case COL_L2_HANDLE:
-		return snap->has[COUNT_L2_HANDLE_CYCLES] && has_l2(snap);
-	case COL_VCPU:
-		return output->args->vcpus;
-	}
-	return true;
-}
-
 /* Begin with the columns that have something to say here. */
 static void init_layout(struct layout *layout, const struct output *output,
 			const struct table *table, const int *ids,
@@ -87,8 +50,11 @@ static void init_layout(struct layout *layout, const struct output *output,
 	size_t nr = 0;
 
 	for (; *ids >= 0; ids++) {
-		if (is_useful(*ids, output, scan, snap))
-			useful[nr++] = *ids;
+		if ((*ids == COL_EXITS_RATE && !scan->interval) ||
+		    (*ids == COL_VCPU && !output->args->vcpus) ||
+		    !column_is_useful(*ids, snap))
+			continue;
+		useful[nr++] = *ids;
 	}
 	useful[nr] = -1;
 	layout_init(layout, table, useful, output->args->columns,
@@ -100,27 +66,17 @@ static void print_heading(FILE *out, const struct output *output,
 			  const struct exit_scope *scope)
 {
 	const struct exit_snapshot *snap = &scope->snap;
-	char time[32];
+	char label[SCOPE_LABEL_SIZE], time[TIME_SIZE];
 
+	scope_label(scope, label);
 	if (output->title)
 		fprintf(out, "%s, ", output->title);
-	if (scope->kind == SCOPE_HOST)
-		fputs("host", out);
-	else if (!*scope->vm)
-		fputs("this VM", out);
-	else
-		fprintf(out, "VM %s", scope->vm);
-	if (*scope->name)
-		fprintf(out, " %s", scope->name);
-	if (scope->kind == SCOPE_VCPU)
-		fprintf(out, " vCPU %" PRIu32, scope->vcpu);
-
-	fprintf(out, ": %s, TSC %" PRIu32 ".%03" PRIu32 " MHz", snap->isa,
-		snap->tsc_khz / 1000, snap->tsc_khz % 1000);
+	fprintf(out, "%s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz", label,
+		snap->isa, snap->tsc_khz / 1000, snap->tsc_khz % 1000);
 	if (scan->interval) {
 		fprintf(out, ", %.3f s", scan->interval / 1e9);
 		if (scan->realtime && !output->title) {
-			format_time(scan->realtime, time);
+			time_format(scan->realtime, time);
 			fprintf(out, " until %s", time);
 		}
 	}
@@ -139,16 +95,16 @@ static void print_heading(FILE *out, const struct output *output,
 static void print_time(FILE *out, const struct exit_snapshot *snap)
 {
 	struct exit_time time;
-	double scale;
+	enum exit_phase p;
 
 	if (!snapshot_time(snap, &time))
 		return;
 
-	scale = 100 / exit_time_all(&time);
-	fprintf(out,
-		"vCPU time: guest %.2f %%, handle %.2f %%, user %.2f %%, wait %.2f %%, preempted %.2f %%\n",
-		scale * time.guest, scale * time.handle, scale * time.user,
-		scale * time.wait, scale * time.preempted);
+	for (p = 0; p < NR_PHASES; p++)
+		fprintf(out, "%s %s %.2f %%",
+			p ? "," : "vCPU time:", exit_phase_names[p],
+			100 / exit_time_all(&time) * time.phases[p]);
+	fputc('\n', out);
 }
 
 static bool print_reasons(FILE *out, struct output *output,
@@ -198,7 +154,9 @@ static struct exit_line *vm_lines(const struct output *output,
 static bool print_vms(FILE *out, struct output *output,
 		      const struct exit_scan *scan)
 {
+	/* They may have different ones, and a list is to have the same. */
 	static const struct exit_snapshot all = {
+		.has_guest_cycles = true,
 		.has = { [0 ... NR_COUNTS - 1] = true },
 	};
 	struct exit_line *lines = vm_lines(output, scan);
@@ -304,66 +262,6 @@ static bool print_scan(FILE *out, struct output *output,
 	return print_scan_table(out, output, scan);
 }
 
-static int cannot_write(const char *path, int error)
-{
-	return fail(STATUS_ERROR, "cannot write %s: %s", path, strerror(error));
-}
-
-int output_file_open(struct output_file *file, const char *path)
-{
-	struct stat st;
-	mode_t mask;
-	int fd;
-
-	file->path = path;
-	if (!stat(path, &st) && !S_ISREG(st.st_mode))
-		return fail(
-			STATUS_ERROR,
-			"%s is not a regular file: name one that can be replaced",
-			path);
-	/* Not an ending that a collector of such files looks for. */
-	if ((size_t)snprintf(file->temporary, sizeof(file->temporary),
-			     "%s.XXXXXX", path) >= sizeof(file->temporary))
-		return cannot_write(path, ENAMETOOLONG);
-
-	fd = mkostemp(file->temporary, O_CLOEXEC);
-	if (fd < 0)
-		return cannot_write(path, errno);
-	mask = umask(0);
-	umask(mask);
-	fchmod(fd, 0644 & ~mask);
-
-	file->stream = fdopen(fd, "w");
-	if (file->stream)
-		return STATUS_OK;
-	close(fd);
-	unlink(file->temporary);
-	return out_of_memory();
-}
-
-int output_file_commit(struct output_file *file)
-{
-	FILE *stream = file->stream;
-	int error = 0;
-
-	if (fflush(stream) || ferror(stream) || fsync(fileno(stream)))
-		error = errno;
-	fclose(stream);
-	if (!error && rename(file->temporary, file->path))
-		error = errno;
-	if (!error)
-		return STATUS_OK;
-
-	unlink(file->temporary);
-	return cannot_write(file->path, error);
-}
-
-void output_file_abort(struct output_file *file)
-{
-	fclose(file->stream);
-	unlink(file->temporary);
-}
-
 /* Rows that --reason leaves out go, and VMs come in the order of --sort. */
 static int prepare_scan(const struct output *output, struct exit_scan *scan)
 {
@@ -389,19 +287,19 @@ static int prepare_scan(const struct output *output, struct exit_scan *scan)
 int output_scan(struct output *output, struct exit_scan *scan)
 {
 	const char *textfile = output->args->textfile;
-	struct output_file file;
+	struct replacement file;
 	int status = prepare_scan(output, scan);
 
 	if (!status && textfile)
-		status = output_file_open(&file, textfile);
+		status = replace_open(&file, textfile);
 	if (status)
 		return status;
 
 	/* main() looks for errors of stdout. */
 	if (!print_scan(textfile ? file.stream : stdout, output, scan)) {
 		if (textfile)
-			output_file_abort(&file);
+			replace_abort(&file);
 		return out_of_memory();
 	}
-	return textfile ? output_file_commit(&file) : STATUS_OK;
+	return textfile ? replace_commit(&file) : STATUS_OK;
 }

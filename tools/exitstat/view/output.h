@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* A scan in each of the formats. */
-#ifndef EXITSTAT_OUTPUT_H
-#define EXITSTAT_OUTPUT_H
+#ifndef VIEW_OUTPUT_H
+#define VIEW_OUTPUT_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include "cmd/options.h"
-#include "model/scan.h"
 
 struct json_object;
 
@@ -41,18 +40,6 @@ bool print_scan_json(FILE *out, struct output *output,
  */
 bool print_scan_metrics(FILE *out, struct output *output,
 			const struct exit_scan *scan, bool prometheus);
-
-/* A file that is replaced, as a whole or not at all. */
-struct output_file {
-	const char *path;
-	char temporary[PATH_MAX];
-	FILE *stream;
-};
-
-/* STATUS_OK, or the program's status after a message. */
-int output_file_open(struct output_file *file, const char *path);
-int output_file_commit(struct output_file *file);
-void output_file_abort(struct output_file *file);
 
 /* JSON that never turns a lack of memory into a null.  @value may be NULL. */
 bool json_add(struct json_object *object, const char *key,

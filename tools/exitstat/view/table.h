@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Tables of any kind: which columns, in which order, and how they look. */
-#ifndef EXITSTAT_TABLE_H
-#define EXITSTAT_TABLE_H
+#ifndef VIEW_TABLE_H
+#define VIEW_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

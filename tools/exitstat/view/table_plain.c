@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* As table_smartcols.c, for the static program: Debian has no libsmartcols.a */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>

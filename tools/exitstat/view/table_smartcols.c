@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <libsmartcols.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "view/table.h"
