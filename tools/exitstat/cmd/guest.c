@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include "base/message.h"
 #include "cmd/watch.h"
 #include "top/top.h"
 #include "view/lines.h"
@@ -14,17 +15,34 @@ static const struct command_usage usage = {
 	.table = &reason_table_columns,
 };
 
+static int watch_live(struct arguments *args, const struct exit_selection *sel)
+{
+	if (args->format.kind != FORMAT_TABLE || args->textfile ||
+	    args->command)
+		return fail(
+			STATUS_USAGE,
+			"a full screen takes neither a format nor a file nor a command: leave out --top");
+	return top_run(&args->source, &(struct top_options){
+					      .sel = sel,
+					      .format = args->format,
+					      .interval = args->interval,
+					      .count = args->count,
+				      });
+}
+
 int cmd_guest(int argc, char **argv)
 {
-	const struct exit_selection sel = { .vcpu = -1 };
 	struct arguments args;
-	struct output output = { .args = &args };
+	struct output output = { .format = &args.format };
+	struct exit_selection sel;
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
+		set_selection(&args, &sel);
 		args.source.guest = true;
-		status = args.top ? top_run(&args) :
-				    watch(&output, &args.source, &sel);
+		output.textfile = args.textfile;
+		status = args.top ? watch_live(&args, &sel) :
+				    watch(&args, &output, &args.source, &sel);
 	}
 	arguments_free(&args);
 	return status;

@@ -17,7 +17,7 @@ int cmd_list(int argc, char **argv)
 {
 	struct exit_selection sel;
 	struct arguments args;
-	struct output output = { .args = &args, .vms = true };
+	struct output output = { .format = &args.format };
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
@@ -25,7 +25,9 @@ int cmd_list(int argc, char **argv)
 		sel.host = false;
 		sel.vms = true;
 		sel.nr_vcpus = true;
-		status = watch(&output, &args.source, &sel);
+		args.format.list = true;
+		output.textfile = args.textfile;
+		status = watch(&args, &output, &args.source, &sel);
 	}
 	arguments_free(&args);
 	return status;

@@ -165,11 +165,11 @@ static int add_pattern(char ***patterns, size_t *nr, char *pattern)
 }
 
 static int set_format(const struct command_usage *usage, struct arguments *args,
-		      enum output_format format, const char *name)
+		      enum format_kind kind, const char *name)
 {
-	if (args->format != OUTPUT_TABLE && args->format != format)
+	if (args->format.kind != FORMAT_TABLE && args->format.kind != kind)
 		return usage_error(usage, "more than one output format:", name);
-	args->format = format;
+	args->format.kind = kind;
 	return STATUS_OK;
 }
 
@@ -178,7 +178,7 @@ static int parse_vcpu_number(const struct command_usage *usage,
 {
 	uint64_t nr;
 
-	args->vcpus = true;
+	args->vcpus = args->format.vcpus = true;
 	args->vcpu = -1;
 	if (!strcmp(text, "all"))
 		return STATUS_OK;
@@ -192,9 +192,9 @@ static int parse_vcpu_number(const struct command_usage *usage,
 static int parse_units(const struct command_usage *usage,
 		       struct arguments *args, const char *text)
 {
-	args->units_given = true;
-	args->ns = !strcmp(text, "ns");
-	if (args->ns || !strcmp(text, "cycles"))
+	args->format.units_given = true;
+	args->format.ns = !strcmp(text, "ns");
+	if (args->format.ns || !strcmp(text, "cycles"))
 		return STATUS_OK;
 	return usage_error(usage, "units are cycles or ns, not", text);
 }
@@ -241,11 +241,11 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 		args->isa = value;
 		break;
 	case OPT_JSON:
-		return set_format(usage, args, OUTPUT_JSON, "--json");
+		return set_format(usage, args, FORMAT_JSON, "--json");
 	case OPT_CSV:
-		return set_format(usage, args, OUTPUT_CSV, "--csv");
+		return set_format(usage, args, FORMAT_CSV, "--csv");
 	case OPT_OPENMETRICS:
-		return set_format(usage, args, OUTPUT_OPENMETRICS,
+		return set_format(usage, args, FORMAT_OPENMETRICS,
 				  "--openmetrics");
 	case OPT_TEXTFILE:
 		args->textfile = value;
@@ -253,10 +253,10 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_UNITS:
 		return parse_units(usage, args, value);
 	case OPT_COLUMNS:
-		args->columns = value;
+		args->format.columns = value;
 		break;
 	case OPT_SORT:
-		args->sort = value;
+		args->format.sort = value;
 		break;
 	case OPT_DEBUGFS:
 		args->source.debugfs = value;
@@ -347,11 +347,11 @@ static int check_operands(int argc, char **argv,
 static int check_combination(const struct command_usage *usage,
 			     const struct arguments *args)
 {
-	if (args->columns && args->format != OUTPUT_TABLE &&
-	    args->format != OUTPUT_CSV)
+	if (args->format.columns && args->format.kind != FORMAT_TABLE &&
+	    args->format.kind != FORMAT_CSV)
 		return usage_error(usage, "only tables and CSV have columns:",
 				   "--columns");
-	if (args->textfile && args->format != OUTPUT_TABLE)
+	if (args->textfile && args->format.kind != FORMAT_TABLE)
 		return usage_error(usage, "--textfile is a format itself:",
 				   args->textfile);
 	if (args->textfile && (args->interval || args->command))
@@ -439,8 +439,8 @@ bool parse_options(int argc, char **argv, const struct command_usage *usage,
 	if (!*status)
 		*status = check_combination(usage, args);
 	if (!*status && usage->table)
-		*status = table_check(usage->table, args->columns, args->sort,
-				      usage->name);
+		*status = table_check(usage->table, args->format.columns,
+				      args->format.sort, usage->name);
 	return !*status;
 }
 
@@ -460,6 +460,8 @@ void set_selection(const struct arguments *args, struct exit_selection *sel)
 		.vcpus = args->vcpus,
 		.vm_patterns = args->vms,
 		.nr_vm_patterns = args->nr_vms,
+		.reason_patterns = args->reasons,
+		.nr_reason_patterns = args->nr_reasons,
 		.vcpu = args->vcpu,
 	};
 }

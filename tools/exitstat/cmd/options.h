@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "source/source.h"
+#include "view/format.h"
 #include "view/table.h"
 
 /* Which options a command takes. */
@@ -31,19 +32,12 @@ enum option_set {
 	TAKES_UNITS = 1 << 16,
 };
 
-enum output_format {
-	OUTPUT_TABLE,
-	OUTPUT_JSON,
-	OUTPUT_CSV,
-	OUTPUT_OPENMETRICS,
-};
-
 struct arguments {
-	enum output_format format;
+	struct format format;
 	struct exit_source source;
 	char **vms;
 	size_t nr_vms;
-	/* --vcpu was given; which one, or -1 for all */
+	/* --vcpu was given, as @format has it, too; which one, or -1 for all */
 	bool vcpus;
 	int64_t vcpu;
 	char **reasons;
@@ -53,12 +47,7 @@ struct arguments {
 	uint64_t interval;
 	/* how often, or 0 for without end */
 	uint64_t count;
-	/* times in ns, not in cycles */
-	bool ns;
-	bool units_given;
 	const char *textfile;
-	const char *columns;
-	const char *sort;
 	const char *output;
 	const char *html;
 	/* vmx, svm, or NULL */

@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/json_add.h"
 #include "base/message.h"
+#include "cmd/options.h"
 #include "model/reasons.h"
 #include "source/cpuid.h"
-#include "view/output.h"
+#include "view/csv.h"
+#include "view/metrics.h"
 
 enum {
 	COLUMN_REASON,
@@ -170,16 +173,18 @@ static void print_metrics(FILE *out, const char *isa, const struct line *lines,
 	const char *name = "exitstat_reason_defined";
 	size_t i;
 
-	fprintf(out,
-		"# TYPE %s gauge\n# HELP %s 1 if the architecture defines this exit number.\n",
-		name, name);
-	for (i = 0; i < nr; i++)
-		fprintf(out,
-			"%s{isa=\"%s\",reason=\"%" PRIu32
-			"\",name=\"%s\"} %d\n",
-			name, isa, lines[i].nr, lines[i].name,
-			strcmp(lines[i].defined, "no") != 0);
-	fputs("# EOF\n", out);
+	metrics_print_family(out, name, "gauge",
+			     "1 if the architecture defines this exit number");
+	for (i = 0; i < nr; i++) {
+		struct exit_row row = { .reason = lines[i].nr };
+
+		strcpy(row.name, lines[i].name);
+		fprintf(out, "%s{", name);
+		metrics_print_label(out, "isa", isa, true);
+		metrics_print_reason(out, &row);
+		fprintf(out, "} %d\n", strcmp(lines[i].defined, "no") != 0);
+	}
+	metrics_print_end(out);
 }
 
 static bool print_lines(const struct arguments *args, const char *isa,
@@ -189,20 +194,20 @@ static bool print_lines(const struct arguments *args, const char *isa,
 				   COLUMN_DEFINED, -1 };
 	struct layout layout;
 
-	table_sort(&table, args->sort, lines, nr, sizeof(*lines));
-	layout_init(&layout, &table, ids, args->columns, false);
+	table_sort(&table, args->format.sort, lines, nr, sizeof(*lines));
+	layout_init(&layout, &table, ids, args->format.columns, false);
 
-	switch (args->format) {
-	case OUTPUT_JSON:
+	switch (args->format.kind) {
+	case FORMAT_JSON:
 		return print_json(stdout, isa, lines, nr);
-	case OUTPUT_OPENMETRICS:
+	case FORMAT_OPENMETRICS:
 		print_metrics(stdout, isa, lines, nr);
 		return true;
-	case OUTPUT_CSV:
+	case FORMAT_CSV:
 		csv_print_head(stdout, &layout);
 		csv_print_lines(stdout, &layout, lines, nr, sizeof(*lines));
 		return true;
-	case OUTPUT_TABLE:
+	case FORMAT_TABLE:
 		break;
 	}
 	return table_print(stdout, &layout, lines, nr, sizeof(*lines));

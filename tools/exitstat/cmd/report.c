@@ -2,7 +2,10 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/message.h"
+#include "cmd/options.h"
 #include "page/html.h"
+#include "recording/sum.h"
 #include "view/lines.h"
 #include "view/output.h"
 
@@ -22,7 +25,8 @@ static const struct command_usage usage = {
 
 static int report(const struct arguments *args)
 {
-	struct output output = { .args = args };
+	struct format format = args->format;
+	struct output output = { .format = &format };
 	struct exit_selection sel;
 	struct recording_sum sum;
 	char title[PATH_MAX + 16];
@@ -35,11 +39,32 @@ static int report(const struct arguments *args)
 	if (!status) {
 		recording_sum_note(&sum);
 		snprintf(title, sizeof(title), "recording %s", sum.path);
-		output.title = title;
+		format.title = title;
+		selection_filter(&sel, &sum.scan);
 		status = output_scan(&output, &sum.scan);
 	}
 	recording_sum_free(&sum);
 	return status;
+}
+
+static int make_page(const struct arguments *args)
+{
+	const struct format *format = &args->format;
+	const struct exit_selection sel = {
+		.host = true,
+		.vms = true,
+		.vcpus = true,
+		.vm_patterns = args->vms,
+		.nr_vm_patterns = args->nr_vms,
+		.vcpu = args->vcpu,
+	};
+
+	if (format->kind != FORMAT_TABLE || format->columns || format->sort ||
+	    args->nr_reasons || format->units_given)
+		return fail(
+			STATUS_USAGE,
+			"a page has all reasons, and no columns, units or other formats: --html goes with --vm and --vcpu alone");
+	return report_html(args->files[0], args->html, &sel);
 }
 
 int cmd_report(int argc, char **argv)
@@ -48,7 +73,7 @@ int cmd_report(int argc, char **argv)
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status))
-		status = args.html ? report_html(&args) : report(&args);
+		status = args.html ? make_page(&args) : report(&args);
 	arguments_free(&args);
 	return status;
 }

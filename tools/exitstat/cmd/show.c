@@ -20,12 +20,13 @@ int cmd_show(int argc, char **argv)
 {
 	struct exit_selection sel;
 	struct arguments args;
-	struct output output = { .args = &args };
+	struct output output = { .format = &args.format };
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
 		set_selection(&args, &sel);
-		status = watch(&output, &args.source, &sel);
+		output.textfile = args.textfile;
+		status = watch(&args, &output, &args.source, &sel);
 	}
 	arguments_free(&args);
 	return status;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <string.h>
 
+#include "cmd/options.h"
 #include "top/top.h"
 #include "view/lines.h"
 
@@ -35,13 +36,22 @@ static const struct command_usage usage = {
 
 int cmd_top(int argc, char **argv)
 {
+	struct exit_selection sel;
 	struct arguments args;
 	int status;
 
 	add_columns(&reason_table_columns);
 	add_columns(&vm_table_columns);
-	if (parse_options(argc, argv, &usage, &args, &status))
-		status = top_run(&args);
+	if (parse_options(argc, argv, &usage, &args, &status)) {
+		set_selection(&args, &sel);
+		status =
+			top_run(&args.source, &(struct top_options){
+						      .sel = &sel,
+						      .format = args.format,
+						      .interval = args.interval,
+						      .count = args.count,
+					      });
+	}
 	arguments_free(&args);
 	return status;
 }

@@ -44,11 +44,21 @@ static void note_if_reloaded(const struct exit_scan *scan)
 static void note_if_none(const struct output *output,
 			 const struct exit_scan *scan)
 {
-	if (!scan->nr_scopes && !output->vms)
+	if (!scan->nr_scopes && !output->format->list)
 		note("no VM is running that these options mean");
 }
 
-static int print_difference(struct output *output, struct exit_scan *now,
+static int print_scan(struct output *output, const struct exit_selection *sel,
+		      struct exit_scan *scan)
+{
+	note_if_none(output, scan);
+	selection_filter(sel, scan);
+	return output_scan(output, scan);
+}
+
+static int print_difference(struct output *output,
+			    const struct exit_selection *sel,
+			    const struct exit_scan *now,
 			    const struct exit_scan *before)
 {
 	struct exit_scan difference;
@@ -58,8 +68,7 @@ static int print_difference(struct output *output, struct exit_scan *now,
 		return out_of_memory();
 	scan_subtract(&difference, before);
 	note_if_reloaded(&difference);
-	note_if_none(output, &difference);
-	status = output_scan(output, &difference);
+	status = print_scan(output, sel, &difference);
 	scan_free(&difference);
 	return status;
 }
@@ -72,17 +81,16 @@ static int watch_once(struct output *output, struct exit_source *source,
 
 	if (!status) {
 		note_if_off(&scan);
-		note_if_none(output, &scan);
-		status = output_scan(output, &scan);
+		status = print_scan(output, sel, &scan);
 	}
 	scan_free(&scan);
 	return status;
 }
 
-static int watch_intervals(struct output *output, struct exit_source *source,
+static int watch_intervals(const struct arguments *args, struct output *output,
+			   struct exit_source *source,
 			   const struct exit_selection *sel)
 {
-	const struct arguments *args = output->args;
 	struct exit_selection again = *sel;
 	struct exit_scan before = {}, now;
 	uint64_t next, done;
@@ -105,7 +113,7 @@ static int watch_intervals(struct output *output, struct exit_source *source,
 		now = (struct exit_scan){};
 		status = scan_read(source, &again, &now);
 		if (!status)
-			status = print_difference(output, &now, &before);
+			status = print_difference(output, sel, &now, &before);
 		/* Whoever reads it wants it now; main() says what is wrong. */
 		if (fflush(stdout))
 			status = status ? status : STATUS_ERROR;
@@ -159,7 +167,8 @@ static int run_command(char **command, int *status)
 	return STATUS_OK;
 }
 
-static int watch_command(struct output *output, struct exit_source *source,
+static int watch_command(char **words, struct output *output,
+			 struct exit_source *source,
 			 const struct exit_selection *sel)
 {
 	struct exit_selection again = *sel;
@@ -169,7 +178,7 @@ static int watch_command(struct output *output, struct exit_source *source,
 
 	if (!status) {
 		note_if_off(&before);
-		status = run_command(output->args->command, &command);
+		status = run_command(words, &command);
 	}
 	again.again = true;
 	/* Then there was nothing to measure. */
@@ -177,19 +186,19 @@ static int watch_command(struct output *output, struct exit_source *source,
 	    command != STATUS_CANNOT_RUN)
 		status = scan_read(source, &again, &now);
 	if (!status && now.monotonic)
-		status = print_difference(output, &now, &before);
+		status = print_difference(output, sel, &now, &before);
 
 	scan_free(&before);
 	scan_free(&now);
 	return command ? command : status;
 }
 
-int watch(struct output *output, struct exit_source *source,
-	  const struct exit_selection *sel)
+int watch(const struct arguments *args, struct output *output,
+	  struct exit_source *source, const struct exit_selection *sel)
 {
-	if (output->args->command)
-		return watch_command(output, source, sel);
-	if (output->args->interval)
-		return watch_intervals(output, source, sel);
+	if (args->command)
+		return watch_command(args->command, output, source, sel);
+	if (args->interval)
+		return watch_intervals(args, output, source, sel);
 	return watch_once(output, source, sel);
 }

@@ -3,14 +3,15 @@
 #ifndef CMD_WATCH_H
 #define CMD_WATCH_H
 
+#include "cmd/options.h"
 #include "view/output.h"
 
 /*
  * Print what @sel selects as the arguments say, until that is done.  The
  * program's status, or with -- COMMAND the command's.
  */
-int watch(struct output *output, struct exit_source *source,
-	  const struct exit_selection *sel);
+int watch(const struct arguments *args, struct output *output,
+	  struct exit_source *source, const struct exit_selection *sel);
 
 /* Tell the user if nothing is being counted. */
 void note_if_off(const struct exit_scan *scan);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The two files: recordings, or what 'exitstat show --json' printed. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 #include "base/message.h"
 #include "base/parse.h"
 #include "base/text.h"
-#include "diff/diff.h"
+#include "diff/read.h"
 #include "recording/format.h"
 #include "recording/sum.h"
 
@@ -246,14 +245,11 @@ static bool is_recording(const char *path)
 }
 
 int diff_read(struct diff_side *side, const char *path,
-	      const struct arguments *args)
+	      const struct exit_selection *sel)
 {
-	struct exit_selection sel;
-
 	*side = (struct diff_side){ .path = path };
-	set_selection(args, &sel);
-	return is_recording(path) ? read_recording(side, &sel) :
-				    read_show(side, &sel);
+	return is_recording(path) ? read_recording(side, sel) :
+				    read_show(side, sel);
 }
 
 void diff_free(struct diff_side *side)

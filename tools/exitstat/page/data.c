@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/version.h"
-#include "page/html.h"
+#include "page/data.h"
 
 #define REPORT_VERSION 1
 

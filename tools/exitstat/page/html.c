@@ -14,6 +14,7 @@
 
 #include "base/message.h"
 #include "base/replace.h"
+#include "page/data.h"
 #include "page/html.h"
 #include "recording/input.h"
 
@@ -415,8 +416,8 @@ static int write_page(const struct page *page, const char *path)
 	return replace_commit(&file);
 }
 
-static int make_page(const struct recording_sum *sum,
-		     const struct arguments *args)
+static int make_page(const struct recording_sum *sum, const char *path,
+		     const char *html)
 {
 	struct collector collector = { .page = { .sum = sum } };
 	int status = STATUS_OK;
@@ -429,47 +430,33 @@ static int make_page(const struct recording_sum *sum,
 			status = out_of_memory();
 	}
 	if (!status)
-		status = collect(&collector, args->files[0]);
+		status = collect(&collector, path);
 	if (!status)
-		status = write_page(&collector.page, args->html);
+		status = write_page(&collector.page, html);
 	free(collector.present);
 	free_page(&collector.page);
 	return status;
 }
 
-int report_html(const struct arguments *args)
+int report_html(const char *path, const char *html,
+		const struct exit_selection *sel)
 {
-	const struct exit_selection sel = {
-		.host = true,
-		.vms = true,
-		.vcpus = true,
-		.vm_patterns = args->vms,
-		.nr_vm_patterns = args->nr_vms,
-		.vcpu = args->vcpu,
-	};
 	struct recording_sum sum;
 	struct stat st;
 	int status;
 
-	if (args->format != OUTPUT_TABLE || args->columns || args->sort ||
-	    args->nr_reasons || args->units_given)
-		return fail(
-			STATUS_USAGE,
-			"a page has all reasons, and no columns, units or other formats: --html goes with --vm and --vcpu alone");
-
 	/* What is no file cannot be read again, and is not read here. */
-	if (!strcmp(args->files[0], "-") ||
-	    (!stat(args->files[0], &st) && S_ISFIFO(st.st_mode)))
+	if (!strcmp(path, "-") || (!stat(path, &st) && S_ISFIFO(st.st_mode)))
 		return fail(
 			STATUS_ERROR,
 			"a page is made of a file, not of a pipe, as it is read twice");
 
-	status = recording_sum_read(&sum, args->files[0], &sel);
+	status = recording_sum_read(&sum, path, sel);
 	if (!status)
-		status = recording_sum_check(&sum, &sel);
+		status = recording_sum_check(&sum, sel);
 	if (!status) {
 		recording_sum_note(&sum);
-		status = make_page(&sum, args);
+		status = make_page(&sum, path, html);
 	}
 	recording_sum_free(&sum);
 	return status;

@@ -1,48 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The page that shows a recording. */
+/* The page that shows a recording: html.c, or where it is static static.c. */
 #ifndef PAGE_HTML_H
 #define PAGE_HTML_H
 
-#include <stdio.h>
+#include "source/select.h"
 
-#include "cmd/options.h"
-#include "recording/sum.h"
-
-/* Write the page of a recording.  The program's status. */
-int report_html(const struct arguments *args);
-
-/* One reason's histogram of one time: NR_BUCKETS to each interval, or NULL. */
-struct page_histogram {
-	uint64_t *exits;
-};
-
-/* One scope in each interval.  Arrays have @page's nr_intervals. */
-struct page_scope {
-	/* all that was counted, in recording_sum */
-	const struct exit_scope *sum;
-	/* it was there in that interval */
-	bool *known;
-	/* cycles */
-	uint64_t *phases[NR_PHASES];
-	/* for each row of @sum: exits in each interval */
-	uint64_t **exits;
-	/* and NR_LATENCY_TIMES histograms */
-	struct page_histogram *histograms;
-	bool any_latency;
-};
-
-struct page {
-	const struct recording_sum *sum;
-	size_t max_intervals, nr_intervals;
-	/* the end of each in ns, and how much of it was recorded, 0 if none */
-	uint64_t *end, *length;
-	struct page_scope *scopes;
-	size_t nr_scopes;
-	/* VMs and vCPUs that had fewer exits */
-	size_t nr_left_out;
-};
-
-/* The data of the page as JSON, in which no '<' is.  False without memory. */
-bool page_print_data(FILE *out, const struct page *page);
+/*
+ * Write the page of what @sel selects of recording @path to the file @html.
+ * STATUS_OK, or the program's status after a message.
+ */
+int report_html(const char *path, const char *html,
+		const struct exit_selection *sel);
 
 #endif

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The static program, which is for guests, in place of report_html.c. */
+/* The static program, which is for guests, in place of html.c. */
 #include "base/message.h"
-#include "cmd/options.h"
+#include "source/select.h"
 
-int report_html(const struct arguments *args)
+int report_html(const char *path, const char *html,
+		const struct exit_selection *sel)
 {
-	(void)args;
+	(void)path;
+	(void)html;
+	(void)sel;
 	return fail(
 		STATUS_ERROR,
 		"exitstat-static has no pages: use exitstat report --html, on any machine");

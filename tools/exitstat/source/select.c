@@ -32,3 +32,12 @@ bool selection_has(const struct exit_selection *sel,
 	}
 	return !sel->nr_vm_patterns;
 }
+
+void selection_filter(const struct exit_selection *sel, struct exit_scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < scan->nr_scopes; i++)
+		snapshot_filter(&scan->scopes[i].snap, sel->reason_patterns,
+				sel->nr_reason_patterns);
+}

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/scope.h"
+#include "model/scan.h"
 
 struct exit_selection {
 	bool host;
@@ -23,6 +23,9 @@ struct exit_selection {
 	 */
 	char *const *vm_patterns;
 	size_t nr_vm_patterns;
+	/* numbers, names or globs of reasons; none of them means all */
+	char *const *reason_patterns;
+	size_t nr_reason_patterns;
 	/* this vCPU only, or -1 */
 	int64_t vcpu;
 	/* vCPUs and histograms of this VM only, <pid>-<fd>, or NULL */
@@ -38,5 +41,7 @@ bool scope_matches(const struct exit_scope *scope, const char *pattern);
 /* Is it one of those that were selected? */
 bool selection_has(const struct exit_selection *sel,
 		   const struct exit_scope *scope);
+/* Take the reasons that were not selected out of a scan. */
+void selection_filter(const struct exit_selection *sel, struct exit_scan *scan);
 
 #endif

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#include "model/scan.h"
 #include "source/select.h"
 
 /* Leaves room in PATH_MAX for every file below. */

@@ -11,10 +11,10 @@
 /* What there is only in debugfs is left out if this user may not read that. */
 static void leave_out_vms(struct top_feed *feed)
 {
-	struct exit_source *source = &feed->args->source;
+	struct exit_source *source = feed->source;
 	char why[PATH_MAX + 64];
 
-	if (feed->args->nr_vms || feed->args->vcpus ||
+	if (feed->named->vms || feed->named->vcpus ||
 	    debugfs_is_readable(source->debugfs, why, sizeof(why)) ||
 	    !sysfs_is_there(source->sysfs))
 		return;
@@ -50,22 +50,22 @@ static bool add_new_scopes(struct top_feed *feed)
 	return true;
 }
 
-int feed_start(struct top_feed *feed, struct arguments *args)
+int feed_start(struct top_feed *feed, struct exit_source *source,
+	       const struct exit_selection *named)
 {
 	int status;
 
 	*feed = (struct top_feed){
-		.args = args,
-		.sel = {
-			.host = true,
-			.vms = true,
-			.nr_vcpus = true,
-			.vm_patterns = args->vms,
-			.nr_vm_patterns = args->nr_vms,
-			.vcpu = args->vcpu,
-		},
+		.source = source,
+		.named = named,
+		.sel = *named,
 	};
-	if (args->source.guest) {
+	/* All can be reached, wherever it begins. */
+	feed->sel.host = true;
+	feed->sel.vms = true;
+	feed->sel.vcpus = false;
+	feed->sel.nr_vcpus = true;
+	if (source->guest) {
 		feed->sel.vms = false;
 		snprintf(feed->no_vms, sizeof(feed->no_vms),
 			 "a guest sees only what its host tells, not VMs");
@@ -73,7 +73,7 @@ int feed_start(struct top_feed *feed, struct arguments *args)
 		leave_out_vms(feed);
 	}
 
-	status = scan_read(&args->source, &feed->sel, &feed->now);
+	status = scan_read(source, &feed->sel, &feed->now);
 	feed->sel.may_have_ended = true;
 	if (!status && !add_new_scopes(feed))
 		status = out_of_memory();
@@ -95,7 +95,7 @@ static bool read_scan(struct top_feed *feed, const struct exit_selection *sel,
 	*feed->error = '\0';
 	*scan = (struct exit_scan){};
 	capture_messages(feed->error, sizeof(feed->error));
-	status = scan_read(&feed->args->source, sel, scan);
+	status = scan_read(feed->source, sel, scan);
 	capture_messages(NULL, 0);
 
 	if (status)
@@ -111,18 +111,14 @@ static bool lacks_memory(struct top_feed *feed)
 
 static bool show_difference(struct top_feed *feed, const struct exit_scan *now)
 {
-	const struct arguments *args = feed->args;
 	struct exit_scan difference;
-	size_t i;
 
 	if (!scan_copy(&difference, now))
 		return lacks_memory(feed);
 
 	scan_subtract(&difference,
 		      feed->has_baseline ? &feed->baseline : &feed->now);
-	for (i = 0; i < difference.nr_scopes; i++)
-		snapshot_filter(&difference.scopes[i].snap, args->reasons,
-				args->nr_reasons);
+	selection_filter(feed->named, &difference);
 	scan_free(&feed->shown);
 	feed->shown = difference;
 	return true;

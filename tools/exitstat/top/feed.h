@@ -3,7 +3,7 @@
 #ifndef TOP_FEED_H
 #define TOP_FEED_H
 
-#include "cmd/options.h"
+#include "source/source.h"
 
 #define MESSAGE_SIZE 512
 
@@ -17,7 +17,9 @@ struct feed_details {
 };
 
 struct top_feed {
-	struct arguments *args;
+	struct exit_source *source;
+	/* what the user named, and what is read of it */
+	const struct exit_selection *named;
 	struct exit_selection sel;
 	struct feed_details details;
 	/* The last scan was without them: it is no beginning of a difference. */
@@ -36,7 +38,8 @@ struct top_feed {
 };
 
 /* Read for the first time.  The program's status, after a message on stderr. */
-int feed_start(struct top_feed *feed, struct arguments *args);
+int feed_start(struct top_feed *feed, struct exit_source *source,
+	       const struct exit_selection *named);
 void feed_free(struct top_feed *feed);
 
 /* Read again, and with @show change what is shown.  False on errors. */

@@ -101,7 +101,7 @@ static void describe(const struct top *top, char *text, size_t size)
 	switch (top->view) {
 	case VIEW_HOST:
 		snprintf(text, size, "%s: %s",
-			 !top->args->source.guest ? "host" :
+			 !top->feed.source->guest ? "host" :
 			 feed_first(&top->feed.now)->kind == SCOPE_VM ?
 						    "this VM" :
 						    "host of this VM",

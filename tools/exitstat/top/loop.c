@@ -11,14 +11,10 @@
 #include "base/message.h"
 #include "top/loop.h"
 
-int loop_check(const struct arguments *args)
+int loop_check(void)
 {
 	const char *type = getenv("TERM");
 
-	if (args->format != OUTPUT_TABLE || args->textfile || args->command)
-		return fail(
-			STATUS_USAGE,
-			"a full screen takes neither a format nor a file nor a command: leave out --top");
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail(
 			STATUS_ERROR,

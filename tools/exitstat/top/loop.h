@@ -7,8 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cmd/options.h"
-
 /* ns; the first numbers of what was not read before come soon. */
 #define FIRST_INTERVAL 250000000
 #define DEFAULT_INTERVAL 1000000000
@@ -26,8 +24,8 @@ struct loop_events {
 	int signal;
 };
 
-/* STATUS_OK, or a message that there is no terminal for it, or no place. */
-int loop_check(const struct arguments *args);
+/* STATUS_OK, or a message that this terminal cannot show it. */
+int loop_check(void);
 /* With @stop get SIGTSTP, too.  False and errno on error; close it anyway. */
 bool loop_open(struct top_loop *loop, bool stop);
 void loop_close(struct top_loop *loop);

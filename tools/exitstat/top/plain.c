@@ -16,7 +16,8 @@
 #include "base/text.h"
 #include "top/feed.h"
 #include "top/loop.h"
-#include "view/output.h"
+#include "top/top.h"
+#include "view/scan_table.h"
 
 /* What every terminal understands that moves its cursor at all. */
 #define TO_TOP "\033[H"
@@ -32,14 +33,14 @@ static const char *const sorts[] = {
 };
 
 struct plain {
-	struct arguments *args;
+	struct format format;
 	struct top_feed feed;
 	struct top_loop loop;
 	struct termios termios;
 	size_t sort;
 	bool reverse;
 	bool frozen;
-	uint64_t interval;
+	uint64_t interval, count;
 	char order[64];
 };
 
@@ -96,12 +97,11 @@ static void print_status(const struct plain *plain, int rows, int columns)
 
 static void draw(struct plain *plain)
 {
-	struct output output = { .args = plain->args };
 	struct winsize size;
 	char *text = NULL;
 	size_t len;
 	FILE *memory;
-	bool ok = false;
+	bool begun = false, ok = false;
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row ||
 	    !size.ws_col)
@@ -109,10 +109,11 @@ static void draw(struct plain *plain)
 
 	snprintf(plain->order, sizeof(plain->order), "%s%s",
 		 plain->reverse ? "-" : "", sorts[plain->sort]);
-	plain->args->sort = plain->order;
+	plain->format.sort = plain->order;
 	memory = open_memstream(&text, &len);
 	if (memory) {
-		ok = print_scan_table(memory, &output, &plain->feed.shown);
+		ok = print_scan_table(memory, &plain->format,
+				      &plain->feed.shown, &begun);
 		ok = !fclose(memory) && ok;
 	}
 
@@ -155,7 +156,7 @@ static bool handle_key(struct plain *plain, char key)
 /* The signal that ended it, or 0. */
 static int run_loop(struct plain *plain)
 {
-	uint64_t left = plain->args->count;
+	uint64_t left = plain->count;
 	struct loop_events events;
 	char key;
 
@@ -181,28 +182,30 @@ static int run_loop(struct plain *plain)
 	}
 }
 
-int top_run(struct arguments *args)
+int top_run(struct exit_source *source, const struct top_options *options)
 {
 	struct plain plain = {
-		.args = args,
-		.interval = args->interval ? args->interval : DEFAULT_INTERVAL,
+		.format = options->format,
+		.interval = options->interval ? options->interval :
+						DEFAULT_INTERVAL,
+		.count = options->count,
 	};
-	int signal, status = loop_check(args);
+	int signal, status = loop_check();
 
 	if (status)
 		return status;
-	status = feed_start(&plain.feed, args);
+	status = feed_start(&plain.feed, source, options->sel);
 	if (status || tcgetattr(STDIN_FILENO, &plain.termios))
 		goto out;
 	/* Here are tables of the host, or of what the user named. */
-	set_selection(args, &plain.feed.sel);
+	plain.feed.sel = *options->sel;
 	plain.feed.sel.may_have_ended = true;
 	plain.feed.details.vms = true;
 	scan_free(&plain.feed.shown);
 	plain.feed.begin = true;
 	feed_update(&plain.feed, false);
-	args->ns = args->ns && plain.feed.now.nr_scopes &&
-		   plain.feed.now.scopes->snap.tsc_khz;
+	plain.format.ns = plain.format.ns && plain.feed.now.nr_scopes &&
+			  plain.feed.now.scopes->snap.tsc_khz;
 
 	if (!loop_open(&plain.loop, true)) {
 		status = fail(STATUS_ERROR, "cannot wait for signals: %s",

@@ -4,6 +4,7 @@
 #define TOP_STATE_H
 
 #include "top/feed.h"
+#include "top/top.h"
 #include "view/lines.h"
 
 #define FILTER_SIZE 64
@@ -43,7 +44,7 @@ struct view_state {
 };
 
 struct top {
-	const struct arguments *args;
+	const struct top_options *options;
 	struct top_feed feed;
 
 	enum top_view view;

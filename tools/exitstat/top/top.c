@@ -50,7 +50,7 @@ static void fit_to_terminal(void)
 /* The signal that ended it, or 0. */
 static int run_loop(struct top *top)
 {
-	uint64_t left = top->args->count;
+	uint64_t left = top->options->count;
 	struct loop_events events;
 
 	while (!top->quit) {
@@ -72,11 +72,12 @@ static int run_loop(struct top *top)
 /* Begin with what the user named. */
 static void open_first_view(struct top *top)
 {
+	const struct exit_selection *named = top->options->sel;
 	const struct exit_scan *now = &top->feed.now;
 	const struct exit_scope *only = NULL;
 	size_t i, nr = 0;
 
-	if (!top->args->nr_vms && !top->args->vcpus) {
+	if (!named->vms && !named->vcpus) {
 		top_open(top, VIEW_HOST, VIEW_HOST);
 		return;
 	}
@@ -92,7 +93,7 @@ static void open_first_view(struct top *top)
 	}
 	top->vm = *only;
 	top->vm.snap = (struct exit_snapshot){};
-	top_open(top, top->args->vcpus ? VIEW_VCPUS : VIEW_VM, VIEW_VMS);
+	top_open(top, named->vcpus ? VIEW_VCPUS : VIEW_VM, VIEW_VMS);
 }
 
 /* Needs a screen, and the loop. */
@@ -120,12 +121,13 @@ static int run_on_screen(struct top *top)
 static int check_units(struct top *top)
 {
 	const struct exit_scope *scope = feed_first(&top->feed.now);
+	const struct format *format = &top->options->format;
 
 	if (scope->snap.tsc_khz) {
-		top->ns = top->args->ns || !top->args->units_given;
+		top->ns = format->ns || !format->units_given;
 		return STATUS_OK;
 	}
-	if (!top->args->ns)
+	if (!format->ns)
 		return STATUS_OK;
 	return fail(
 		STATUS_ERROR,
@@ -183,18 +185,19 @@ close:
 	return top->status;
 }
 
-int top_run(struct arguments *args)
+int top_run(struct exit_source *source, const struct top_options *options)
 {
 	struct top top = {
-		.args = args,
-		.interval = args->interval ? args->interval : DEFAULT_INTERVAL,
+		.options = options,
+		.interval = options->interval ? options->interval :
+						DEFAULT_INTERVAL,
 	};
-	int status = loop_check(args);
+	int status = loop_check();
 
 	if (status)
 		return status;
 
-	status = feed_start(&top.feed, args);
+	status = feed_start(&top.feed, source, options->sel);
 	if (!status)
 		status = check_units(&top);
 	if (!status)

@@ -116,7 +116,8 @@ static void init_layout(struct top *top)
 	}
 	useful[nr] = -1;
 	layout_init(&top->layout, table, useful,
-		    own_columns(table, top->args->columns, own, sizeof(own)),
+		    own_columns(table, top->options->format.columns, own,
+				sizeof(own)),
 		    top->ns);
 }
 
@@ -134,7 +135,7 @@ static const struct column *column_of(const struct table *table, int id)
 void top_init_views(struct top *top)
 {
 	const struct exit_snapshot *snap = &feed_first(&top->feed.now)->snap;
-	const char *sort = top->args->sort;
+	const char *sort = top->options->format.sort;
 	size_t i;
 
 	for (i = 0; i < NR_VIEWS; i++) {
@@ -187,7 +188,7 @@ static bool line_matches(const struct exit_line *line, const char *filter)
 }
 
 /* A line for each VM, or each vCPU of one. */
-static struct exit_line *scope_lines(const struct top *top, size_t *nr)
+static struct exit_line *vm_lines(const struct top *top, size_t *nr)
 {
 	const struct exit_scan *scan = &top->feed.shown;
 	struct exit_line *lines = calloc(scan->nr_scopes + 1, sizeof(*lines));
@@ -213,7 +214,7 @@ static struct exit_line *view_lines(const struct top *top, size_t *nr)
 	const struct exit_scope *scope = top_scope(top, scan);
 
 	if (!top_has_reasons(top))
-		return scope_lines(top, nr);
+		return vm_lines(top, nr);
 	*nr = scope ? scope->snap.nr_rows : 0;
 	return scope ? reason_lines(scan, scope, NULL, top->ns) :
 		       calloc(1, sizeof(struct exit_line));
@@ -334,7 +335,7 @@ static void set_details(struct top *top)
 	    top->view == VIEW_VCPU)
 		strcpy(details.vm, top->vm.vm);
 	/* A guest has no more to read. */
-	if (top->args->source.guest)
+	if (top->feed.source->guest)
 		return;
 	if (!feed_set_details(&top->feed, &details, !top->frozen))
 		top_set_timer(top, top->interval < FIRST_INTERVAL ?
@@ -440,7 +441,7 @@ void top_check_ended(struct top *top)
 
 void top_show_histogram(struct top *top, bool show)
 {
-	if (show && top->args->source.guest) {
+	if (show && top->feed.source->guest) {
 		top_say(top, "a guest cannot see how long single exits took");
 		return;
 	}

@@ -347,3 +347,19 @@ struct exit_line *reason_lines(const struct exit_scan *scan,
 	table_sort(&reason_table_columns, sort, lines, nr, sizeof(*lines));
 	return lines;
 }
+
+struct exit_line *scope_lines(const struct exit_scan *scan, const char *sort,
+			      bool ns)
+{
+	struct exit_line *lines = calloc(scan->nr_scopes + 1, sizeof(*lines));
+	size_t i;
+
+	if (!lines)
+		return NULL;
+
+	for (i = 0; i < scan->nr_scopes; i++)
+		line_init(&lines[i], scan, &scan->scopes[i], NULL, ns);
+	table_sort(&vm_table_columns, sort, lines, scan->nr_scopes,
+		   sizeof(*lines));
+	return lines;
+}

@@ -71,5 +71,8 @@ void line_init(struct exit_line *line, const struct exit_scan *scan,
 struct exit_line *reason_lines(const struct exit_scan *scan,
 			       const struct exit_scope *scope, const char *sort,
 			       bool ns);
+/* The same for each scope as a whole, without room for more. */
+struct exit_line *scope_lines(const struct exit_scan *scan, const char *sort,
+			      bool ns);
 
 #endif

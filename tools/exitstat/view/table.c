@@ -7,6 +7,7 @@
 
 #include "base/message.h"
 #include "view/table.h"
+#include "view/table_render.h"
 
 void table_print_columns(const struct table *table, FILE *out)
 {
@@ -237,57 +238,4 @@ bool table_print(FILE *out, const struct layout *layout, const void *lines,
 		ok = table_render(out, headings, layout->nr_columns, cells, nr);
 	free(cells);
 	return ok;
-}
-
-/* RFC 4180, and nothing that a spreadsheet would take for a formula. */
-static void print_csv_text(FILE *out, const char *text)
-{
-	bool formula = *text && strchr("=+-@", *text);
-
-	if (!formula && !strpbrk(text, ",\"\r\n")) {
-		fputs(text, out);
-		return;
-	}
-
-	fputs(formula ? "\"'" : "\"", out);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
-void csv_print_head(FILE *out, const struct layout *layout)
-{
-	size_t i;
-
-	for (i = 0; i < layout->nr_columns; i++)
-		fprintf(out, "%s%s", i ? "," : "", layout_heading(layout, i));
-	fputs("\r\n", out);
-}
-
-void csv_print_lines(FILE *out, const struct layout *layout, const void *lines,
-		     size_t nr, size_t size)
-{
-	char text[CELL_SIZE];
-	size_t i, j;
-
-	for (i = 0; i < nr; i++) {
-		for (j = 0; j < layout->nr_columns; j++) {
-			struct cell cell = {};
-
-			layout->table->get((const char *)lines + i * size,
-					   layout->columns[j]->id, &cell);
-			if (j)
-				fputc(',', out);
-			if (cell.type == CELL_TEXT) {
-				print_csv_text(out, cell.text);
-			} else if (cell.type != CELL_NONE) {
-				cell_format(&cell, text, sizeof(text));
-				fputs(text, out);
-			}
-		}
-		fputs("\r\n", out);
-	}
 }

@@ -86,20 +86,4 @@ void cell_format(const struct cell *cell, char *text, size_t size);
 bool table_print(FILE *out, const struct layout *layout, const void *lines,
 		 size_t nr, size_t size);
 
-void csv_print_head(FILE *out, const struct layout *layout);
-void csv_print_lines(FILE *out, const struct layout *layout, const void *lines,
-		     size_t nr, size_t size);
-
-/*
- * What prints a table's cells, a '\0' after each, @nr_columns to a line:
- * libsmartcols, or a plain loop where the program is linked statically.
- */
-struct table_heading {
-	const char *name;
-	bool right;
-};
-
-bool table_render(FILE *out, const struct table_heading *headings,
-		  size_t nr_columns, const char *cells, size_t nr_lines);
-
 #endif

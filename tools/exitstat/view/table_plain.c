@@ -5,7 +5,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "view/table.h"
+#include "view/table_render.h"
 
 /* How many places on a terminal. */
 static int width_of(const char *text)

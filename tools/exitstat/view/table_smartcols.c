@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "view/table.h"
+#include "view/table_render.h"
 
 static bool fill(struct libscols_table *table,
 		 const struct table_heading *headings, size_t nr_columns,

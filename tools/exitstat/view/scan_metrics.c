@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Metrics, for Prometheus and what understands its texts
- *
- * Two formats that are nearly the same.  In Prometheus's own a counter's family
- * has the name of its samples, "..._total".  In OpenMetrics it has not, but
- * "promtool check metrics" then takes the samples for metrics without a help
- * text.  So in OpenMetrics our counters have no type ("unknown"), which both
- * accept, and the text ends in "# EOF".
- *
- * A family for the host and others for VMs and vCPUs, so that a sum over one
- * counts nothing twice.  A difference is not a counter but a gauge.
- */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "view/lines.h"
-#include "view/output.h"
+#include "view/metrics.h"
+#include "view/scan_metrics.h"
 
 enum metric_value {
 	VALUE_COUNT,
@@ -67,56 +55,36 @@ static const struct metric metrics[] = {
 
 struct printer {
 	FILE *out;
-	const struct output *output;
+	const struct format *format;
 	const struct exit_scan *scan;
 	bool prometheus;
 };
-
-/* OpenMetrics' and Prometheus's escapes in a label. */
-static void print_label(FILE *out, const char *name, const char *value,
-			bool first)
-{
-	fprintf(out, "%s%s=\"", first ? "" : ",", name);
-	for (; *value; value++) {
-		if (*value == '"' || *value == '\\')
-			fputc('\\', out);
-		fputc(*value, out);
-	}
-	fputc('"', out);
-}
 
 static void print_labels(FILE *out, const struct exit_line *line, bool reason)
 {
 	const struct exit_scope *scope = line->scope;
 	char number[16];
 
-	print_label(out, "isa", scope->snap.isa, true);
+	metrics_print_label(out, "isa", scope->snap.isa, true);
 	if (*scope->vm)
-		print_label(out, "vm", scope->vm, false);
+		metrics_print_label(out, "vm", scope->vm, false);
 	if (*scope->name)
-		print_label(out, "vm_name", scope->name, false);
+		metrics_print_label(out, "vm_name", scope->name, false);
 	if (scope->kind == SCOPE_VCPU) {
 		snprintf(number, sizeof(number), "%" PRIu32, scope->vcpu);
-		print_label(out, "vcpu", number, false);
+		metrics_print_label(out, "vcpu", number, false);
 	}
-	if (!reason)
-		return;
-
-	if (line->row.other)
-		strcpy(number, "other");
-	else
-		snprintf(number, sizeof(number), "%" PRIu32, line->row.reason);
-	print_label(out, "reason", number, false);
-	print_label(out, "name", line->row.name, false);
+	if (reason)
+		metrics_print_reason(out, &line->row);
 }
 
 /* Prometheus wants base units, so it is seconds unless the user asks. */
 static bool in_cycles(const struct printer *printer,
 		      const struct exit_snapshot *snap)
 {
-	const struct arguments *args = printer->output->args;
+	const struct format *format = printer->format;
 
-	return (args->units_given && !args->ns) || !snap->tsc_khz;
+	return (format->units_given && !format->ns) || !snap->tsc_khz;
 }
 
 /* False if the source does not know it. */
@@ -156,7 +124,8 @@ static void set_name(const struct printer *printer, const struct metric *metric,
 {
 	const char *unit = "";
 	/* Not the same name for what is not the same sum. */
-	const char *all = metric->reasons && printer->output->vms ? "all_" : "";
+	const char *all = metric->reasons && printer->format->list ? "all_" :
+								     "";
 	const char *kind = printer->scan->interval ? "_delta" : "_total";
 
 	if (metric->gauge)
@@ -171,12 +140,11 @@ static void set_name(const struct printer *printer, const struct metric *metric,
 static void print_family(const struct printer *printer,
 			 const struct metric *metric, const char *name)
 {
-	bool gauge = metric->gauge || printer->scan->interval;
+	const char *type = metric->gauge || printer->scan->interval ? "gauge" :
+			   printer->prometheus ? "counter" :
+						 NULL;
 
-	if (gauge || printer->prometheus)
-		fprintf(printer->out, "# TYPE %s %s\n", name,
-			gauge ? "gauge" : "counter");
-	fprintf(printer->out, "# HELP %s %s.\n", name, metric->help);
+	metrics_print_family(printer->out, name, type, metric->help);
 }
 
 static void print_sample(const struct printer *printer,
@@ -189,7 +157,7 @@ static void print_sample(const struct printer *printer,
 
 	get_value(metric, line, &value);
 	fprintf(out, "%s{", name);
-	print_labels(out, line, metric->reasons && !printer->output->vms);
+	print_labels(out, line, metric->reasons && !printer->format->list);
 	if (metric->cycles && !in_cycles(printer, snap))
 		fprintf(out, "} %.9f\n", value / (snap->tsc_khz * 1e3));
 	else
@@ -201,7 +169,7 @@ static void print_metric(const struct printer *printer,
 			 const struct metric *metric, enum scope_kind kind)
 {
 	const struct exit_scan *scan = printer->scan;
-	bool by_reason = metric->reasons && !printer->output->vms;
+	bool by_reason = metric->reasons && !printer->format->list;
 	bool begun = false;
 	size_t i, r, nr;
 	char name[96];
@@ -232,19 +200,12 @@ static void print_metric(const struct printer *printer,
 	}
 }
 
-static void print_gauge(FILE *out, const char *name, const char *help,
-			double value)
-{
-	fprintf(out, "# TYPE %s gauge\n# HELP %s %s.\n%s %.15g\n", name, name,
-		help, name, value);
-}
-
-bool print_scan_metrics(FILE *out, struct output *output,
+void print_scan_metrics(FILE *out, const struct format *format,
 			const struct exit_scan *scan, bool prometheus)
 {
 	const struct printer printer = {
 		.out = out,
-		.output = output,
+		.format = format,
 		.scan = scan,
 		.prometheus = prometheus,
 	};
@@ -254,20 +215,22 @@ bool print_scan_metrics(FILE *out, struct output *output,
 	if (scan->nr_scopes) {
 		const struct exit_snapshot *snap = &scan->scopes[0].snap;
 
-		print_gauge(out, "exitstat_enabled",
-			    "1 if exits are being counted", snap->enabled);
-		print_gauge(out, "exitstat_tsc_hertz",
-			    "Frequency of the host's TSC", snap->tsc_khz * 1e3);
+		metrics_print_gauge(out, "exitstat_enabled",
+				    "1 if exits are being counted",
+				    snap->enabled);
+		metrics_print_gauge(out, "exitstat_tsc_hertz",
+				    "Frequency of the host's TSC",
+				    snap->tsc_khz * 1e3);
 	}
 	if (scan->interval)
-		print_gauge(out, "exitstat_interval_seconds",
-			    "How long was counted", scan->interval / 1e9);
+		metrics_print_gauge(out, "exitstat_interval_seconds",
+				    "How long was counted",
+				    scan->interval / 1e9);
 
 	for (kind = SCOPE_HOST; kind <= SCOPE_VCPU; kind++) {
 		for (i = 0; i < ARRAY_SIZE(metrics); i++)
 			print_metric(&printer, &metrics[i], kind);
 	}
 	if (!prometheus)
-		fputs("# EOF\n", out);
-	return true;
+		metrics_print_end(out);
 }

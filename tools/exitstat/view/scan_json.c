@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * JSON, see schema/
- *
  * A scope is printed as soon as it is made: a thousand VMs in one tree of
  * objects would need more memory than all the rest.
  */
@@ -10,49 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_add.h"
 #include "view/lines.h"
-#include "view/output.h"
+#include "view/scan_json.h"
 
 /* To be raised if a field changes its meaning or goes. */
 #define JSON_VERSION 1
-
-bool json_add(struct json_object *object, const char *key,
-	      struct json_object *value)
-{
-	if (!value)
-		return false;
-
-	if (json_object_object_add(object, key, value)) {
-		json_object_put(value);
-		return false;
-	}
-	return true;
-}
-
-bool json_add_string(struct json_object *object, const char *key,
-		     const char *value)
-{
-	return json_add(object, key, json_object_new_string(value));
-}
-
-bool json_add_u64(struct json_object *object, const char *key, uint64_t value)
-{
-	return json_add(object, key, json_object_new_uint64(value));
-}
-
-bool json_add_null(struct json_object *object, const char *key)
-{
-	return !json_object_object_add(object, key, NULL);
-}
-
-bool json_add_double(struct json_object *object, const char *key, double value,
-		     int decimals)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "%.*f", decimals, value);
-	return json_add(object, key, json_object_new_double_s(value, text));
-}
 
 static bool add_bool(struct json_object *object, const char *key, bool value)
 {
@@ -189,33 +150,32 @@ static bool add_total(struct json_object *object, const struct exit_line *line)
 }
 
 /* The rows in the order of their numbers, unless the user sorts them. */
-static bool add_scope(struct json_object *object, const struct output *output,
+static bool add_scope(struct json_object *object, const struct format *format,
 		      const struct exit_scan *scan,
 		      const struct exit_scope *scope)
 {
-	const struct arguments *args = output->args;
-	const char *sort = args->sort ? args->sort : "-reason";
+	const char *sort = format->sort ? format->sort : "-reason";
 	struct exit_line *lines = NULL, total;
 	bool ok;
 
-	line_init(&total, scan, scope, NULL, args->ns);
+	line_init(&total, scan, scope, NULL, format->ns);
 	ok = add_identity(object, scope) && add_faults(object, &total);
 
-	if (output->vms)
+	if (format->list)
 		return ok &&
 		       (scope->kind != SCOPE_VM ||
 			json_add_u64(object, "vcpus", scope->nr_vcpus)) &&
 		       add_counts(object, &total) && add_lost(object, &total);
 
 	if (ok)
-		lines = reason_lines(scan, scope, sort, args->ns);
+		lines = reason_lines(scan, scope, sort, format->ns);
 	ok = lines && add_reasons(object, lines, scope->snap.nr_rows) &&
 	     add_total(object, &total);
 	free(lines);
 	return ok;
 }
 
-static bool add_head(struct json_object *object, const struct output *output,
+static bool add_head(struct json_object *object, const struct format *format,
 		     const struct exit_scan *scan)
 {
 	const struct exit_snapshot *snap =
@@ -224,15 +184,14 @@ static bool add_head(struct json_object *object, const struct output *output,
 
 	time_format(scan->realtime, time);
 	return json_add_string(object, "schema",
-			       output->vms ? "exitstat.list" :
-					     "exitstat.show") &&
+			       format->list ? "exitstat.list" :
+					      "exitstat.show") &&
 	       json_add_u64(object, "version", JSON_VERSION) &&
 	       json_add_string(object, "time", time) &&
 	       (scan->interval ? json_add_double(object, "seconds",
 						 scan->interval / 1e9, 6) :
 				 json_add_null(object, "seconds")) &&
-	       json_add_string(object, "units",
-			       output->args->ns ? "ns" : "cycles") &&
+	       json_add_string(object, "units", format->ns ? "ns" : "cycles") &&
 	       (!snap || (json_add_string(object, "isa", snap->isa) &&
 			  json_add_u64(object, "tsc_khz", snap->tsc_khz) &&
 			  add_bool(object, "enabled", snap->enabled)));
@@ -256,13 +215,13 @@ static bool print_members(FILE *out, struct json_object *object)
 	return true;
 }
 
-bool print_scan_json(FILE *out, struct output *output,
+bool print_scan_json(FILE *out, const struct format *format,
 		     const struct exit_scan *scan)
 {
 	/* Several documents stand in a line each. */
 	const char *end = scan->interval ? "" : "\n";
 	struct json_object *object = json_object_new_object();
-	bool ok = object && add_head(object, output, scan);
+	bool ok = object && add_head(object, format, scan);
 	const char *text;
 	size_t i;
 
@@ -274,7 +233,7 @@ bool print_scan_json(FILE *out, struct output *output,
 	for (i = 0; ok && i < scan->nr_scopes; i++) {
 		object = json_object_new_object();
 		ok = object &&
-		     add_scope(object, output, scan, &scan->scopes[i]);
+		     add_scope(object, format, scan, &scan->scopes[i]);
 		text = ok ? text_of(object) : NULL;
 		if (text)
 			fprintf(out, "%s%s%s", text,
