@@ -188,7 +188,6 @@ static void write_again(struct copy *copy, const struct recording *recording)
 
 	check(scan_copy(&scan, &recording->now));
 	if (copy->begin || lost_vcpu(&copy->writer.before, &scan)) {
-		copy->writer.source = "debugfs";
 		copy->writer.interval = 1000000000;
 		text = recording_header(&copy->writer, &scan, &len);
 		read_again(copy, text, len, RECORDING_SECTION);

@@ -108,9 +108,9 @@ static void set_options(struct run *run, char *line)
 	snprintf(run->debugfs, sizeof(run->debugfs), "%s/debug", run->root);
 	snprintf(run->sysfs, sizeof(run->sysfs), "%s/sys", run->root);
 	snprintf(run->procfs, sizeof(run->procfs), "%s/proc", run->root);
-	args->source.debugfs = run->debugfs;
-	args->source.sysfs = run->sysfs;
-	args->source.procfs = run->procfs;
+	args->paths.debugfs = run->debugfs;
+	args->paths.sysfs = run->sysfs;
+	args->paths.procfs = run->procfs;
 
 	/* As cmd_show() and cmd_list() do. */
 	set_selection(args, &run->sel);
@@ -211,11 +211,16 @@ static bool put_file(const char *root, char *text, size_t len)
 /* True if it was read, false after a message. */
 static bool read_scan(struct run *run, struct exit_scan *scan)
 {
+	struct source source;
 	int status;
 	size_t i;
 
 	nr_messages = 0;
-	status = scan_read(&run->args.source, &run->sel, scan);
+	status = source_open(&source, &run->args.paths, NULL,
+			     source_wanted(&run->sel));
+	check(!status && !nr_messages);
+	status = source_read(&source, &run->sel, scan);
+	source_close(&source);
 	if (status) {
 		check(nr_messages == 1);
 		check(status == STATUS_ERROR || status == STATUS_UNSUPPORTED);

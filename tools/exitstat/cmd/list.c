@@ -8,8 +8,9 @@ static const struct command_usage usage = {
 	.text = "List the VMs that run, with their exits and the time that they lost: in which\n"
 		"a vCPU wanted to run, and KVM, the VMM or another task had the CPU.",
 	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE | TAKES_DEBUGFS |
-		   TAKES_SYSFS,
+		   TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE | TAKES_SOURCE |
+		   TAKES_DEBUGFS | TAKES_SYSFS,
+	.abilities = SOURCE_VMS,
 	.table = &vm_table_columns,
 };
 
@@ -17,7 +18,6 @@ int cmd_list(int argc, char **argv)
 {
 	struct exit_selection sel;
 	struct arguments args;
-	struct output output = { .format = &args.format };
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
@@ -26,8 +26,7 @@ int cmd_list(int argc, char **argv)
 		sel.vms = true;
 		sel.nr_vcpus = true;
 		args.format.list = true;
-		output.textfile = args.textfile;
-		status = watch(&args, &output, &args.source, &sel);
+		status = watch(&args, &args.format, &sel, source_wanted(&sel));
 	}
 	arguments_free(&args);
 	return status;

@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "base/version.h"
 #include "cmd/options.h"
+#include "model/reasons.h"
 
 /* Longer intervals than a year are typing errors. */
 #define MAX_INTERVAL (366 * 24 * 3600.0)
@@ -37,6 +38,7 @@ enum {
 	OPT_ISA,
 	OPT_LATENCY,
 	OPT_TOP,
+	OPT_SOURCE,
 	OPT_DEBUGFS,
 	OPT_SYSFS,
 	OPT_PROCFS,
@@ -68,7 +70,7 @@ static const struct option_info {
 	{ OPT_HTML, 0, "html", "OUT", "write a page with charts to OUT",
 	  TAKES_HTML },
 	{ OPT_TOP, 0, "top", NULL, "watch it, full screen", TAKES_TOP },
-	{ OPT_ISA, 0, "isa", "ISA", "vmx or svm", TAKES_ISA },
+	{ OPT_ISA, 0, "isa", "ISA", "", TAKES_ISA },
 	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT },
 	{ OPT_CSV, 0, "csv", NULL, "print comma-separated values",
 	  TAKES_FORMAT },
@@ -83,6 +85,8 @@ static const struct option_info {
 	  TAKES_TABLE },
 	{ OPT_SORT, 0, "sort", "[-]COLUMN", "what to sort by, - turns it round",
 	  TAKES_TABLE },
+	{ OPT_SOURCE, 0, "source", "NAME",
+	  "what to read the counters from: ", TAKES_SOURCE },
 	{ OPT_DEBUGFS, 0, "debugfs", "DIR",
 	  "where debugfs is mounted (/sys/kernel/debug)", TAKES_DEBUGFS },
 	{ OPT_SYSFS, 0, "sysfs", "DIR", "where sysfs is mounted (/sys)",
@@ -106,9 +110,30 @@ static int usage_error(const struct command_usage *usage, const char *what,
 		    word, command_name(usage));
 }
 
+/* Those whose exits have names: "vmx or svm". */
+static void isa_names(char *names, size_t size)
+{
+	size_t i, len = 0;
+
+	for (i = 0; reason_tables[i] && len < size; i++)
+		len += snprintf(names + len, size - len, "%s%s",
+				i ? " or " : "", reason_tables[i]->isa);
+}
+
+/* What an option's argument may be, behind the help text. */
+static void list_values(const struct command_usage *usage, int id, char *values,
+			size_t size)
+{
+	*values = '\0';
+	if (id == OPT_ISA)
+		isa_names(values, size);
+	else if (id == OPT_SOURCE)
+		source_names(usage->abilities, values, size);
+}
+
 static int print_help(const struct command_usage *usage)
 {
-	char left[64];
+	char left[64], values[128];
 	size_t i;
 
 	printf("Usage: exitstat %s [OPTION]...%s%s\n\n%s\n\nOptions:\n",
@@ -124,7 +149,8 @@ static int print_help(const struct command_usage *usage)
 			 info->letter ? letter : "", info->name,
 			 info->argument ? " " : "",
 			 info->argument ? info->argument : "");
-		printf("  %-25s %s\n", left, info->help);
+		list_values(usage, info->id, values, sizeof(values));
+		printf("  %-25s %s%s\n", left, info->help, values);
 	}
 	if (usage->table)
 		table_print_columns(usage->table, stdout);
@@ -199,6 +225,19 @@ static int parse_units(const struct command_usage *usage,
 	return usage_error(usage, "units are cycles or ns, not", text);
 }
 
+static int parse_isa(const struct command_usage *usage, struct arguments *args,
+		     const char *text)
+{
+	char names[64], what[96];
+
+	args->isa = text;
+	if (reasons_of(text))
+		return STATUS_OK;
+	isa_names(names, sizeof(names));
+	snprintf(what, sizeof(what), "an ISA is %s, not", names);
+	return usage_error(usage, what, text);
+}
+
 static int set_option(const struct command_usage *usage, struct arguments *args,
 		      int id, char *value)
 {
@@ -235,11 +274,7 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 		args->top = true;
 		break;
 	case OPT_ISA:
-		if (strcmp(value, "vmx") && strcmp(value, "svm"))
-			return usage_error(usage, "an ISA is vmx or svm, not",
-					   value);
-		args->isa = value;
-		break;
+		return parse_isa(usage, args, value);
 	case OPT_JSON:
 		return set_format(usage, args, FORMAT_JSON, "--json");
 	case OPT_CSV:
@@ -258,14 +293,17 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_SORT:
 		args->format.sort = value;
 		break;
+	case OPT_SOURCE:
+		args->source = value;
+		break;
 	case OPT_DEBUGFS:
-		args->source.debugfs = value;
+		args->paths.debugfs = value;
 		break;
 	case OPT_SYSFS:
-		args->source.sysfs = value;
+		args->paths.sysfs = value;
 		break;
 	case OPT_PROCFS:
-		args->source.procfs = value;
+		args->paths.procfs = value;
 		break;
 	}
 	return STATUS_OK;
@@ -363,9 +401,9 @@ static int check_combination(const struct command_usage *usage,
 				   "-d");
 	if (args->count && !args->interval && usage->options & TAKES_COMMAND)
 		return usage_error(usage, "only with -d there is a", "-n");
-	if (strlen(args->source.debugfs) > MOUNT_MAX ||
-	    strlen(args->source.sysfs) > MOUNT_MAX ||
-	    strlen(args->source.procfs) > MOUNT_MAX)
+	if (strlen(args->paths.debugfs) > MOUNT_MAX ||
+	    strlen(args->paths.sysfs) > MOUNT_MAX ||
+	    strlen(args->paths.procfs) > MOUNT_MAX)
 		return fail(STATUS_USAGE,
 			    "the path to debugfs, sysfs or procfs is too long");
 	return STATUS_OK;
@@ -389,7 +427,7 @@ bool parse_options(int argc, char **argv, const struct command_usage *usage,
 	int c, end = argc;
 
 	*args = (struct arguments){
-		.source = {
+		.paths = {
 			.debugfs = "/sys/kernel/debug",
 			.sysfs = "/sys",
 			.procfs = "/proc",

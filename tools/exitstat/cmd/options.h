@@ -30,11 +30,14 @@ enum option_set {
 	TAKES_SYSFS = 1 << 14,
 	TAKES_COMMAND = 1 << 15, /* -- COMMAND */
 	TAKES_UNITS = 1 << 16,
+	TAKES_SOURCE = 1 << 17,
 };
 
 struct arguments {
 	struct format format;
-	struct exit_source source;
+	/* one that the user named, or NULL */
+	const char *source;
+	struct source_paths paths;
 	char **vms;
 	size_t nr_vms;
 	/* --vcpu was given, as @format has it, too; which one, or -1 for all */
@@ -68,6 +71,8 @@ struct command_usage {
 	const char *text;
 	unsigned int options;
 	int nr_files;
+	/* what --source names must be able to do */
+	unsigned int abilities;
 	/* the columns that --columns and --sort take, or NULL */
 	const struct table *table;
 };

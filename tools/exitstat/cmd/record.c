@@ -23,8 +23,6 @@
 #include "recording/file.h"
 #include "recording/format.h"
 #include "recording/write.h"
-#include "source/debugfs.h"
-#include "source/sysfs.h"
 
 #define DEFAULT_INTERVAL 1000000000ULL
 
@@ -38,7 +36,7 @@ static const struct command_usage usage = {
 		"FILE is created, or if it is a recording, appended to; what is in it stays.\n"
 		"With -o - it is stdout.  After FILE was renamed, SIGHUP opens it anew.",
 	.options = TAKES_OUTPUT | TAKES_INTERVAL | TAKES_COUNT | TAKES_VM |
-		   TAKES_LATENCY | TAKES_DEBUGFS | TAKES_SYSFS,
+		   TAKES_LATENCY | TAKES_SOURCE | TAKES_DEBUGFS | TAKES_SYSFS,
 };
 
 enum trouble {
@@ -49,7 +47,7 @@ enum trouble {
 
 struct recorder {
 	const struct arguments *args;
-	struct exit_source source;
+	struct source source;
 	struct exit_selection sel;
 	struct recording_writer writer;
 	struct recording_file file;
@@ -211,7 +209,7 @@ static bool take_sample(struct recorder *recorder)
 	int status, error;
 
 	capture_messages(why, sizeof(why));
-	status = scan_read(&recorder->source, &recorder->sel, &scan);
+	status = source_read(&recorder->source, &recorder->sel, &scan);
 	capture_messages(NULL, 0);
 
 	if (status) {
@@ -349,19 +347,9 @@ static int record(struct recorder *recorder)
 static int begin(struct recorder *recorder)
 {
 	struct exit_scan scan = {};
-	char why[PATH_MAX + 64];
 	int status;
 
-	recorder->writer.source = "debugfs";
-	if (!debugfs_is_readable(recorder->source.debugfs, why, sizeof(why)) &&
-	    sysfs_is_there(recorder->source.sysfs)) {
-		/* It has the host alone, and whoever asks for more is told. */
-		recorder->writer.source = "sysfs";
-		recorder->sel.vms = recorder->args->nr_vms ||
-				    recorder->args->vcpus;
-	}
-
-	status = scan_read(&recorder->source, &recorder->sel, &scan);
+	status = source_read(&recorder->source, &recorder->sel, &scan);
 	if (!status)
 		note_if_off(&scan);
 	/* From now on VMs may come and go. */
@@ -380,14 +368,26 @@ static int begin(struct recorder *recorder)
 	return status;
 }
 
+/* One that has what the user named; all VMs only if it has any. */
+static int open_source(struct recorder *recorder)
+{
+	const struct arguments *args = recorder->args;
+	struct exit_selection *sel = &recorder->sel;
+	int status;
+
+	sel->vms = args->nr_vms || args->vcpus;
+	status = source_open(&recorder->source, &args->paths, args->source,
+			     source_wanted(sel));
+	sel->vms = recorder->source.abilities & SOURCE_VMS;
+	return status;
+}
+
 static int run(const struct arguments *args)
 {
 	struct recorder recorder = {
 		.args = args,
-		.source = args->source,
 		.sel = {
 			.host = true,
-			.vms = true,
 			.vcpus = args->vcpus,
 			.host_latency = true,
 			.vm_latency = args->latency,
@@ -413,10 +413,13 @@ static int run(const struct arguments *args)
 	if (recorder.signals < 0)
 		return fail(STATUS_ERROR, "cannot wait for signals: %s",
 			    strerror(errno));
-	status = begin(&recorder);
+	status = open_source(&recorder);
+	if (!status)
+		status = begin(&recorder);
 	if (!status)
 		status = record(&recorder);
 	recording_writer_free(&recorder.writer);
+	source_close(&recorder.source);
 	close(recorder.signals);
 	return status;
 }

@@ -12,7 +12,8 @@ static const struct command_usage usage = {
 		"which is read where debugfs cannot be.",
 	.options = TAKES_VM | TAKES_HOST | TAKES_REASON | TAKES_INTERVAL |
 		   TAKES_COUNT | TAKES_FORMAT | TAKES_UNITS | TAKES_TABLE |
-		   TAKES_TEXTFILE | TAKES_DEBUGFS | TAKES_SYSFS | TAKES_COMMAND,
+		   TAKES_TEXTFILE | TAKES_SOURCE | TAKES_DEBUGFS | TAKES_SYSFS |
+		   TAKES_COMMAND,
 	.table = &reason_table_columns,
 };
 
@@ -20,13 +21,11 @@ int cmd_show(int argc, char **argv)
 {
 	struct exit_selection sel;
 	struct arguments args;
-	struct output output = { .format = &args.format };
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status)) {
 		set_selection(&args, &sel);
-		output.textfile = args.textfile;
-		status = watch(&args, &output, &args.source, &sel);
+		status = watch(&args, &args.format, &sel, source_wanted(&sel));
 	}
 	arguments_free(&args);
 	return status;

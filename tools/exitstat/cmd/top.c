@@ -30,28 +30,41 @@ static const struct command_usage usage = {
 		"Needs root, or for the host alone read permission on\n"
 		"/sys/kernel/kvm/exit_stats.",
 	.options = TAKES_VM | TAKES_REASON | TAKES_INTERVAL | TAKES_COUNT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_DEBUGFS | TAKES_SYSFS,
+		   TAKES_UNITS | TAKES_TABLE | TAKES_SOURCE | TAKES_DEBUGFS |
+		   TAKES_SYSFS,
 	.table = &table,
 };
 
-int cmd_top(int argc, char **argv)
+static int watch_live(const struct arguments *args)
 {
 	struct exit_selection sel;
+	const struct top_options options = {
+		.sel = &sel,
+		.format = args->format,
+		.interval = args->interval,
+		.count = args->count,
+	};
+	struct source source;
+	int status;
+
+	set_selection(args, &sel);
+	status = source_open(&source, &args->paths, args->source,
+			     source_wanted(&sel));
+	if (!status)
+		status = top_run(&source, &options);
+	source_close(&source);
+	return status;
+}
+
+int cmd_top(int argc, char **argv)
+{
 	struct arguments args;
 	int status;
 
 	add_columns(&reason_table_columns);
 	add_columns(&vm_table_columns);
-	if (parse_options(argc, argv, &usage, &args, &status)) {
-		set_selection(&args, &sel);
-		status =
-			top_run(&args.source, &(struct top_options){
-						      .sel = &sel,
-						      .format = args.format,
-						      .interval = args.interval,
-						      .count = args.count,
-					      });
-	}
+	if (parse_options(argc, argv, &usage, &args, &status))
+		status = watch_live(&args);
 	arguments_free(&args);
 	return status;
 }

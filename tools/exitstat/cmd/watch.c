@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/message.h"
 #include "cmd/watch.h"
+#include "view/output.h"
 
 /* As a shell does. */
 #define STATUS_NOT_FOUND 127
@@ -39,6 +40,18 @@ static void note_if_reloaded(const struct exit_scan *scan)
 	if (scan->nr_scopes && scan->scopes[0].kind == SCOPE_HOST &&
 	    scan->scopes[0].is_new)
 		note("KVM was loaded anew meanwhile, so these are the exits since then");
+}
+
+/* What is counted only while somebody wants to know it, began later. */
+static void note_since(const struct source *source)
+{
+	char time[TIME_SIZE];
+
+	if (source->abilities & SOURCE_SINCE_LOAD)
+		return;
+	time_format(source->since, time);
+	note("these are the exits that %s has counted since %s",
+	     source->ops->name, time);
 }
 
 static void note_if_none(const struct output *output,
@@ -73,14 +86,15 @@ static int print_difference(struct output *output,
 	return status;
 }
 
-static int watch_once(struct output *output, struct exit_source *source,
+static int watch_once(struct output *output, struct source *source,
 		      const struct exit_selection *sel)
 {
 	struct exit_scan scan = {};
-	int status = scan_read(source, sel, &scan);
+	int status = source_read(source, sel, &scan);
 
 	if (!status) {
 		note_if_off(&scan);
+		note_since(source);
 		status = print_scan(output, sel, &scan);
 	}
 	scan_free(&scan);
@@ -88,13 +102,13 @@ static int watch_once(struct output *output, struct exit_source *source,
 }
 
 static int watch_intervals(const struct arguments *args, struct output *output,
-			   struct exit_source *source,
+			   struct source *source,
 			   const struct exit_selection *sel)
 {
 	struct exit_selection again = *sel;
 	struct exit_scan before = {}, now;
 	uint64_t next, done;
-	int status = scan_read(source, sel, &before);
+	int status = source_read(source, sel, &before);
 
 	if (!status)
 		note_if_off(&before);
@@ -111,7 +125,7 @@ static int watch_intervals(const struct arguments *args, struct output *output,
 			;
 
 		now = (struct exit_scan){};
-		status = scan_read(source, &again, &now);
+		status = source_read(source, &again, &now);
 		if (!status)
 			status = print_difference(output, sel, &now, &before);
 		/* Whoever reads it wants it now; main() says what is wrong. */
@@ -168,13 +182,13 @@ static int run_command(char **command, int *status)
 }
 
 static int watch_command(char **words, struct output *output,
-			 struct exit_source *source,
+			 struct source *source,
 			 const struct exit_selection *sel)
 {
 	struct exit_selection again = *sel;
 	struct exit_scan before = {}, now = {};
 	int command = STATUS_OK;
-	int status = scan_read(source, sel, &before);
+	int status = source_read(source, sel, &before);
 
 	if (!status) {
 		note_if_off(&before);
@@ -184,7 +198,7 @@ static int watch_command(char **words, struct output *output,
 	/* Then there was nothing to measure. */
 	if (!status && command != STATUS_NOT_FOUND &&
 	    command != STATUS_CANNOT_RUN)
-		status = scan_read(source, &again, &now);
+		status = source_read(source, &again, &now);
 	if (!status && now.monotonic)
 		status = print_difference(output, sel, &now, &before);
 
@@ -193,12 +207,20 @@ static int watch_command(char **words, struct output *output,
 	return command ? command : status;
 }
 
-int watch(const struct arguments *args, struct output *output,
-	  struct exit_source *source, const struct exit_selection *sel)
+int watch(const struct arguments *args, const struct format *format,
+	  const struct exit_selection *sel, unsigned int want)
 {
-	if (args->command)
-		return watch_command(args->command, output, source, sel);
-	if (args->interval)
-		return watch_intervals(args, output, source, sel);
-	return watch_once(output, source, sel);
+	struct output output = { .format = format, .textfile = args->textfile };
+	struct source source;
+	int status;
+
+	status = source_open(&source, &args->paths, args->source, want);
+	if (!status && args->command)
+		status = watch_command(args->command, &output, &source, sel);
+	else if (!status && args->interval)
+		status = watch_intervals(args, &output, &source, sel);
+	else if (!status)
+		status = watch_once(&output, &source, sel);
+	source_close(&source);
+	return status;
 }

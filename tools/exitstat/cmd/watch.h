@@ -4,14 +4,14 @@
 #define CMD_WATCH_H
 
 #include "cmd/options.h"
-#include "view/output.h"
 
 /*
- * Print what @sel selects as the arguments say, until that is done.  The
- * program's status, or with -- COMMAND the command's.
+ * Print what @sel selects as the arguments say, until that is done, from a
+ * source that can do all of @want.  The program's status, or with -- COMMAND
+ * the command's.
  */
-int watch(const struct arguments *args, struct output *output,
-	  struct exit_source *source, const struct exit_selection *sel);
+int watch(const struct arguments *args, const struct format *format,
+	  const struct exit_selection *sel, unsigned int want);
 
 /* Tell the user if nothing is being counted. */
 void note_if_off(const struct exit_scan *scan);

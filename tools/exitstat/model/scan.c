@@ -69,6 +69,7 @@ bool scan_copy(struct exit_scan *copy, const struct exit_scan *scan)
 		.realtime = scan->realtime,
 		.interval = scan->interval,
 	};
+	strcpy(copy->source, scan->source);
 
 	for (i = 0; i < scan->nr_scopes; i++) {
 		scope = scan_add(copy);

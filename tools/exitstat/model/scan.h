@@ -9,10 +9,14 @@
 
 #include "model/scope.h"
 
+#define SOURCE_NAME_SIZE 64
+
 struct exit_scan {
 	/* in the order of scope_cmp() */
 	struct exit_scope *scopes;
 	size_t nr_scopes;
+	/* the name of the source, or empty */
+	char source[SOURCE_NAME_SIZE];
 	/* CLOCK_MONOTONIC and CLOCK_REALTIME when it began, in ns */
 	uint64_t monotonic;
 	uint64_t realtime;

@@ -106,7 +106,7 @@ char *recording_header(struct recording_writer *writer,
 		RECORDING_SCHEMA, RECORDING_VERSION, EXITSTAT_VERSION, time);
 	print_seconds(out, writer->interval);
 	fprintf(out, ",\"source\":\"%s\",\"isa\":\"%s\",\"tsc_khz\":%" PRIu32,
-		writer->source, snap->isa, snap->tsc_khz);
+		scan->source, snap->isa, snap->tsc_khz);
 	if (!uname(&uts)) {
 		fputs(",\"host\":", out);
 		print_ascii(out, uts.nodename);

@@ -14,8 +14,6 @@ struct recording_writer {
 	/* CLOCK_MONOTONIC at its beginning, ns */
 	uint64_t start;
 	uint64_t interval;
-	/* debugfs or sysfs */
-	const char *source;
 	/* the counts that the header announced */
 	bool has[NR_COUNTS];
 	/* the sample that was written last, unless the next one is full */

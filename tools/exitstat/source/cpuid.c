@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The counters as a guest reads them, leaf by leaf with CPUID
- *
  * The counters run on between two CPUIDs, and each CPUID is itself an exit, so
  * the rows do not belong to one moment.  The totals are read first and CPUID's
  * own row right after them, before most of our own exits happen.  The leaves
@@ -298,7 +296,7 @@ static int find_leaves(void)
 	return STATUS_OK;
 }
 
-int cpuid_read(struct exit_scope *scope)
+static int read_leaves(struct exit_scope *scope)
 {
 	struct exit_snapshot *snap = &scope->snap;
 	struct reader reader = { .snap = snap };
@@ -341,6 +339,33 @@ int cpuid_read(struct exit_scope *scope)
 	snapshot_finish(snap);
 	return STATUS_OK;
 }
+
+/* Whether there are leaves is said when they are read. */
+static unsigned int probe(const struct source_paths *paths, char *why,
+			  size_t size)
+{
+	(void)paths;
+	(void)why;
+	(void)size;
+	return cpuid_source.abilities;
+}
+
+static int read_cpuid(struct source *source, const struct exit_selection *sel,
+		      struct exit_scan *scan)
+{
+	struct exit_scope *scope = scan_add(scan);
+
+	(void)source;
+	(void)sel;
+	return scope ? read_leaves(scope) : out_of_memory();
+}
+
+const struct source_ops cpuid_source = {
+	.name = "cpuid",
+	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD | SOURCE_FROM_INSIDE,
+	.probe = probe,
+	.read = read_cpuid,
+};
 
 const char *cpuid_isa(void)
 {

@@ -3,9 +3,10 @@
 #ifndef SOURCE_CPUID_H
 #define SOURCE_CPUID_H
 
-#include "model/scope.h"
+#include "source/source.h"
 
-int cpuid_read(struct exit_scope *scope);
+extern const struct source_ops cpuid_source;
+
 /* The ISA of this CPU's maker: "vmx" or "svm". */
 const char *cpuid_isa(void);
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The counters as the host reads them, from debugfs. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -111,7 +110,11 @@ static int explain_host(const char *debugfs, const char *path, int error)
 	return fail(STATUS_ERROR, "cannot read %s: %s", path, strerror(error));
 }
 
-bool debugfs_is_readable(const char *debugfs, char *why, size_t size)
+/*
+ * False if this user cannot read debugfs or it has nothing, and @why then gets a
+ * few words.  True leaves all other errors to those who read it.
+ */
+static bool is_readable(const char *debugfs, char *why, size_t size)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -150,7 +153,7 @@ static int is_vm_dir(const struct dirent *entry)
 
 /* A file of debugfs that may go with its VM at any time. */
 struct vm_file {
-	const struct exit_source *source;
+	const struct source_paths *paths;
 	char path[PATH_MAX];
 	char *text;
 	size_t len;
@@ -167,9 +170,9 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	int error;
 
 	*status = STATUS_OK;
-	snprintf(dir, sizeof(dir), "%s/kvm/%s", file->source->debugfs, vm);
+	snprintf(dir, sizeof(dir), "%s/kvm/%s", file->paths->debugfs, vm);
 	snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s",
-		 file->source->debugfs, vm, vcpu, name);
+		 file->paths->debugfs, vm, vcpu, name);
 
 	file->text = read_file(file->path, MAX_FILE_SIZE, &file->len);
 	error = errno;
@@ -178,16 +181,16 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	/* debugfs gives EIO for a file that was removed while it was open. */
 	if (error == ENOENT || !is_dir(dir))
 		return false;
-	*status = explain_host(file->source->debugfs, file->path, error);
+	*status = explain_host(file->paths->debugfs, file->path, error);
 	return true;
 }
 
 /* False if the VM is gone. */
 static bool read_scope(struct exit_scope *scope, const char *vcpu,
-		       const struct exit_source *source, bool latency,
+		       const struct source_paths *paths, bool latency,
 		       int *status)
 {
-	struct vm_file file = { .source = source };
+	struct vm_file file = { .paths = paths };
 
 	if (!read_vm_file(&file, scope->vm, vcpu, "exit_stats", status))
 		return false;
@@ -250,7 +253,7 @@ static int list_dir(const char *dir, int (*filter)(const struct dirent *),
 
 /* @vm is a copy: its place in the scan moves. */
 static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
-		     const char *name, const struct exit_source *source,
+		     const char *name, const struct source_paths *paths,
 		     bool latency)
 {
 	struct exit_scope *scope = scan_add(scan);
@@ -267,13 +270,13 @@ static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
 	parse_vcpu(name, &scope->vcpu);
 
 	snprintf(dir, sizeof(dir), "/%s", name);
-	if (!read_scope(scope, dir, source, latency, &status))
+	if (!read_scope(scope, dir, paths, latency, &status))
 		scan_drop_last(scan);
 	return status;
 }
 
 static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
-		      const struct exit_source *source,
+		      const struct source_paths *paths,
 		      const struct exit_selection *sel, struct dirent **list,
 		      int nr)
 {
@@ -284,7 +287,7 @@ static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
 		parse_vcpu(list[i]->d_name, &vcpu);
 		if (sel->vcpu >= 0 && sel->vcpu != vcpu)
 			continue;
-		status = read_vcpu(scan, vm, list[i]->d_name, source,
+		status = read_vcpu(scan, vm, list[i]->d_name, paths,
 				   sel->vcpu_latency);
 		if (status)
 			return status;
@@ -294,7 +297,7 @@ static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
 
 /* One VM, of which @vm has all but the counters, and its vCPUs. */
 static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
-		   const struct exit_source *source,
+		   const struct source_paths *paths,
 		   const struct exit_selection *sel)
 {
 	const bool details = !sel->details_of ||
@@ -306,8 +309,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 	int status, nr = 0;
 
 	if (vcpus || sel->nr_vcpus) {
-		snprintf(dir, sizeof(dir), "%s/kvm/%s", source->debugfs,
-			 vm->vm);
+		snprintf(dir, sizeof(dir), "%s/kvm/%s", paths->debugfs, vm->vm);
 		nr = list_dir(dir, is_vcpu_dir, &list);
 		vm->nr_vcpus = nr;
 	}
@@ -317,7 +319,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 		status = scope ? STATUS_OK : out_of_memory();
 		if (scope) {
 			*scope = *vm;
-			if (!read_scope(scope, "", source,
+			if (!read_scope(scope, "", paths,
 					sel->vm_latency && details, &status))
 				scan_drop_last(scan);
 		}
@@ -325,8 +327,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 			goto out;
 	}
 
-	status = vcpus ? read_vcpus(scan, vm, source, sel, list, nr) :
-			 STATUS_OK;
+	status = vcpus ? read_vcpus(scan, vm, paths, sel, list, nr) : STATUS_OK;
 out:
 	free_list(list, nr);
 	return status;
@@ -337,7 +338,7 @@ out:
  * again.  False if it is gone.
  */
 static bool identify(struct exit_scope *vm, const char *id,
-		     const struct exit_source *source)
+		     const struct source_paths *paths)
 {
 	char path[PATH_MAX], pid[VM_ID_SIZE];
 	struct stat st;
@@ -345,14 +346,14 @@ static bool identify(struct exit_scope *vm, const char *id,
 	*vm = (struct exit_scope){ .kind = SCOPE_VM };
 	strcpy(vm->vm, id);
 
-	snprintf(path, sizeof(path), "%s/kvm/%s", source->debugfs, id);
+	snprintf(path, sizeof(path), "%s/kvm/%s", paths->debugfs, id);
 	if (stat(path, &st))
 		return false;
 	vm->id[0] = st.st_ino;
 
 	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(id, "-"), id);
-	vm->id[1] = vm_start_time(source->procfs, pid);
-	vm_name(source->procfs, pid, vm->name);
+	vm->id[1] = vm_start_time(paths->procfs, pid);
+	vm_name(paths->procfs, pid, vm->name);
 	return true;
 }
 
@@ -432,7 +433,7 @@ static int check_named(const struct exit_scan *scan,
 }
 
 /* @found has room for a mark for each pattern. */
-static int read_vms(struct exit_scan *scan, const struct exit_source *source,
+static int read_vms(struct exit_scan *scan, const struct source_paths *paths,
 		    const struct exit_selection *sel, struct dirent **vms,
 		    int nr_vms, bool *found)
 {
@@ -440,10 +441,10 @@ static int read_vms(struct exit_scan *scan, const struct exit_source *source,
 	int i, status;
 
 	for (i = 0; i < nr_vms; i++) {
-		if (!identify(&vm, vms[i]->d_name, source) ||
+		if (!identify(&vm, vms[i]->d_name, paths) ||
 		    !is_selected(&vm, sel, found))
 			continue;
-		status = read_vm(scan, &vm, source, sel);
+		status = read_vm(scan, &vm, paths, sel);
 		if (status)
 			return status;
 	}
@@ -452,25 +453,26 @@ static int read_vms(struct exit_scan *scan, const struct exit_source *source,
 	return check_named(scan, sel, vms, nr_vms, found);
 }
 
-int debugfs_read_vms(struct exit_scan *scan, const struct exit_source *source,
-		     const struct exit_selection *sel)
+static int read_all_vms(struct exit_scan *scan,
+			const struct source_paths *paths,
+			const struct exit_selection *sel)
 {
 	char path[PATH_MAX];
 	struct dirent **vms = NULL;
 	int nr_vms, status;
 	bool *found;
 
-	set_host_path(path, source->debugfs);
+	set_host_path(path, paths->debugfs);
 	if (!exists(path))
-		return explain_host(source->debugfs, path, errno);
+		return explain_host(paths->debugfs, path, errno);
 
-	snprintf(path, sizeof(path), "%s/kvm", source->debugfs);
+	snprintf(path, sizeof(path), "%s/kvm", paths->debugfs);
 	nr_vms = scandir(path, &vms, is_vm_dir, versionsort);
 	if (nr_vms < 0)
-		return explain_host(source->debugfs, path, errno);
+		return explain_host(paths->debugfs, path, errno);
 
 	found = calloc(sel->nr_vm_patterns + 1, sizeof(*found));
-	status = found ? read_vms(scan, source, sel, vms, nr_vms, found) :
+	status = found ? read_vms(scan, paths, sel, vms, nr_vms, found) :
 			 out_of_memory();
 
 	free(found);
@@ -486,8 +488,8 @@ static int read_host_file(const char *debugfs, const char *name, char *path,
 	return *text ? STATUS_OK : explain_host(debugfs, path, errno);
 }
 
-int debugfs_read_host(struct exit_scope *scope, const char *debugfs,
-		      bool latency)
+static int read_host(struct exit_scope *scope, const char *debugfs,
+		     bool latency)
 {
 	char path[PATH_MAX];
 	char *text;
@@ -514,3 +516,36 @@ int debugfs_read_host(struct exit_scope *scope, const char *debugfs,
 	free(text);
 	return status;
 }
+
+static unsigned int probe(const struct source_paths *paths, char *why,
+			  size_t size)
+{
+	return is_readable(paths->debugfs, why, size) ?
+		       debugfs_source.abilities :
+		       0;
+}
+
+static int read_debugfs(struct source *source, const struct exit_selection *sel,
+			struct exit_scan *scan)
+{
+	struct exit_scope *scope;
+	int status = STATUS_OK;
+
+	if (sel->host) {
+		scope = scan_add(scan);
+		status = scope ? read_host(scope, source->paths.debugfs,
+					   sel->host_latency) :
+				 out_of_memory();
+	}
+	if (!status && (sel->vms || sel->vcpus))
+		status = read_all_vms(scan, &source->paths, sel);
+	return status;
+}
+
+const struct source_ops debugfs_source = {
+	.name = "debugfs",
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_LATENCY |
+		     SOURCE_SINCE_LOAD,
+	.probe = probe,
+	.read = read_debugfs,
+};

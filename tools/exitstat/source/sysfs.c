@@ -1,11 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The host's totals from sysfs, for those who cannot read debugfs
- *
- * There is one value to a file and one directory to a reason, with or without
- * exits.  The counters run on from file to file, so unlike in debugfs the rows
- * do not belong to one moment.  There is no total: it is the sum of the rows.
- */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -32,8 +25,7 @@ struct reader {
 	/* .../exit_stats, and the same while it is open */
 	char root[PATH_MAX];
 	DIR *dir;
-	/* why the user cannot read debugfs */
-	const char *why;
+	const struct source *source;
 };
 
 static void set_root(char *root, const char *sysfs)
@@ -41,13 +33,17 @@ static void set_root(char *root, const char *sysfs)
 	snprintf(root, PATH_MAX, "%s/kernel/kvm/exit_stats", sysfs);
 }
 
-bool sysfs_is_there(const char *sysfs)
+static unsigned int probe(const struct source_paths *paths, char *why,
+			  size_t size)
 {
 	char root[PATH_MAX];
 	struct stat st;
 
-	set_root(root, sysfs);
-	return !stat(root, &st) || (errno != ENOENT && errno != ENOTDIR);
+	set_root(root, paths->sysfs);
+	if (!stat(root, &st) || (errno != ENOENT && errno != ENOTDIR))
+		return sysfs_source.abilities;
+	snprintf(why, size, "there is no %s", root);
+	return 0;
 }
 
 /* The directory goes with kvm_intel or kvm_amd, and may come again with it. */
@@ -67,6 +63,20 @@ static int gone(const struct reader *reader)
 		reader->root);
 }
 
+static int no_permission(const struct reader *reader, const char *path)
+{
+	const struct source *source = reader->source;
+	char better[sizeof(source->why) + 64] = "";
+
+	if (source->better)
+		snprintf(better, sizeof(better), ", and %s cannot be read (%s)",
+			 source->better->name, source->why);
+	return fail(
+		STATUS_ERROR,
+		"no permission to read %s%s: run exitstat as root, or let the administrator chgrp and chmod the files in %s",
+		path, better, reader->root);
+}
+
 static int explain(const struct reader *reader, const char *path, int error)
 {
 	if (reader->dir && is_gone(reader))
@@ -74,10 +84,12 @@ static int explain(const struct reader *reader, const char *path, int error)
 	if (error == ENOENT && reader->dir)
 		return damaged(path, 0, "the file is missing");
 	if (error == EACCES || error == EPERM)
+		return no_permission(reader, path);
+	if (error == ENOENT)
 		return fail(
-			STATUS_ERROR,
-			"no permission to read %s, and debugfs cannot be read (%s): run exitstat as root, or let the administrator chgrp and chmod the files in %s",
-			path, reader->why, reader->root);
+			STATUS_UNSUPPORTED,
+			"there is no %s: load kvm_intel or kvm_amd, of a kernel whose KVM has exit accounting",
+			path);
 
 	return fail(STATUS_ERROR, "cannot read %s: %s", path, strerror(error));
 }
@@ -278,13 +290,12 @@ static int read_reasons(const struct reader *reader)
 	return STATUS_OK;
 }
 
-int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
-		    const char *why, bool *told)
+static int read_host(const struct source *source, struct exit_snapshot *snap)
 {
-	struct reader reader = { .snap = snap, .why = why };
+	struct reader reader = { .snap = snap, .source = source };
 	int status;
 
-	set_root(reader.root, sysfs);
+	set_root(reader.root, source->paths.sysfs);
 	reader.dir = opendir(reader.root);
 	if (!reader.dir)
 		return explain(&reader, reader.root, errno);
@@ -293,11 +304,40 @@ int sysfs_read_host(struct exit_snapshot *snap, const char *sysfs,
 	if (!status)
 		status = read_reasons(&reader);
 	closedir(reader.dir);
-
-	if (!status && !*told) {
-		*told = true;
-		note("debugfs cannot be read (%s), showing the host's totals from %s",
-		     why, reader.root);
-	}
 	return status;
 }
+
+/* That these are not the ones that the user may have expected, and why. */
+static void tell(struct source *source)
+{
+	char root[PATH_MAX];
+
+	if (source->told || !source->better)
+		return;
+	source->told = true;
+	set_root(root, source->paths.sysfs);
+	note("%s cannot be read (%s), showing the host's totals from %s",
+	     source->better->name, source->why, root);
+}
+
+static int read_sysfs(struct source *source, const struct exit_selection *sel,
+		      struct exit_scan *scan)
+{
+	struct exit_scope *scope;
+	int status;
+
+	if (!sel->host)
+		return STATUS_OK;
+	scope = scan_add(scan);
+	status = scope ? read_host(source, &scope->snap) : out_of_memory();
+	if (!status)
+		tell(source);
+	return status;
+}
+
+const struct source_ops sysfs_source = {
+	.name = "sysfs",
+	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD,
+	.probe = probe,
+	.read = read_sysfs,
+};

@@ -170,7 +170,7 @@ static void draw_status(const struct top *top, int y)
 		draw_message(y, top->feed.error);
 	else if (top->histogram)
 		draw_keys(top, y, histogram_keys);
-	else if (top->feed.source->guest)
+	else if (top->feed.source->abilities & SOURCE_FROM_INSIDE)
 		draw_keys(top, y, guest_keys);
 	else
 		draw_keys(top, y,

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/message.h"
-#include "source/debugfs.h"
-#include "source/sysfs.h"
 #include "top/feed.h"
 
-/* What there is only in debugfs is left out if this user may not read that. */
+/* What the source does not have is left out. */
 static void leave_out_vms(struct top_feed *feed)
 {
-	struct exit_source *source = feed->source;
-	char why[PATH_MAX + 64];
+	struct source *source = feed->source;
+	char *text = feed->no_vms;
+	const size_t size = sizeof(feed->no_vms);
 
-	if (feed->named->vms || feed->named->vcpus ||
-	    debugfs_is_readable(source->debugfs, why, sizeof(why)) ||
-	    !sysfs_is_there(source->sysfs))
+	if (source->abilities & SOURCE_VMS)
 		return;
 
 	feed->sel.vms = false;
-	source->told_sysfs = true;
-	snprintf(feed->no_vms, sizeof(feed->no_vms),
-		 "VMs need debugfs and root: %.400s", why);
+	source->told = true;
+	if (source->abilities & SOURCE_FROM_INSIDE)
+		snprintf(text, size,
+			 "a guest sees only what its host tells, not VMs");
+	else if (source->better)
+		snprintf(text, size, "VMs need %s and root: %.400s",
+			 source->better->name, source->why);
+	else
+		snprintf(text, size, "%s has only the host, not VMs",
+			 source->ops->name);
 }
 
 /*
@@ -50,7 +53,7 @@ static bool add_new_scopes(struct top_feed *feed)
 	return true;
 }
 
-int feed_start(struct top_feed *feed, struct exit_source *source,
+int feed_start(struct top_feed *feed, struct source *source,
 	       const struct exit_selection *named)
 {
 	int status;
@@ -65,15 +68,9 @@ int feed_start(struct top_feed *feed, struct exit_source *source,
 	feed->sel.vms = true;
 	feed->sel.vcpus = false;
 	feed->sel.nr_vcpus = true;
-	if (source->guest) {
-		feed->sel.vms = false;
-		snprintf(feed->no_vms, sizeof(feed->no_vms),
-			 "a guest sees only what its host tells, not VMs");
-	} else {
-		leave_out_vms(feed);
-	}
+	leave_out_vms(feed);
 
-	status = scan_read(source, &feed->sel, &feed->now);
+	status = source_read(source, &feed->sel, &feed->now);
 	feed->sel.may_have_ended = true;
 	if (!status && !add_new_scopes(feed))
 		status = out_of_memory();
@@ -95,7 +92,7 @@ static bool read_scan(struct top_feed *feed, const struct exit_selection *sel,
 	*feed->error = '\0';
 	*scan = (struct exit_scan){};
 	capture_messages(feed->error, sizeof(feed->error));
-	status = scan_read(feed->source, sel, scan);
+	status = source_read(feed->source, sel, scan);
 	capture_messages(NULL, 0);
 
 	if (status)

@@ -17,7 +17,7 @@ struct feed_details {
 };
 
 struct top_feed {
-	struct exit_source *source;
+	struct source *source;
 	/* what the user named, and what is read of it */
 	const struct exit_selection *named;
 	struct exit_selection sel;
@@ -38,7 +38,7 @@ struct top_feed {
 };
 
 /* Read for the first time.  The program's status, after a message on stderr. */
-int feed_start(struct top_feed *feed, struct exit_source *source,
+int feed_start(struct top_feed *feed, struct source *source,
 	       const struct exit_selection *named);
 void feed_free(struct top_feed *feed);
 

@@ -101,10 +101,11 @@ static void describe(const struct top *top, char *text, size_t size)
 	switch (top->view) {
 	case VIEW_HOST:
 		snprintf(text, size, "%s: %s",
-			 !top->feed.source->guest ? "host" :
+			 !(top->feed.source->abilities & SOURCE_FROM_INSIDE) ?
+				 "host" :
 			 feed_first(&top->feed.now)->kind == SCOPE_VM ?
-						    "this VM" :
-						    "host of this VM",
+				 "this VM" :
+				 "host of this VM",
 			 what);
 		break;
 	case VIEW_VMS:

@@ -173,18 +173,30 @@ static const char *reason_of(const struct top *top)
 }
 
 /* Why there is none. */
-static const char *nothing(const struct top *top)
+static void explain(const struct top *top, char *text, size_t size)
 {
 	const struct exit_scope *now = top_scope(top, &top->feed.now);
 	const struct exit_scope *shown = top_scope(top, &top->feed.shown);
+	const struct source *source = top->feed.source;
+	const bool possible = source->abilities & SOURCE_LATENCY;
 
-	if (now && *top->feed.no_vms)
-		return "Histograms are in debugfs only, which needs root.";
-	if (now && !now->latency.nr_rows)
-		return "There are no histograms here: kvm was loaded with exit_stats_histograms=0.";
-	if (shown && top->frozen)
-		return "Not read before the freeze, or no exits: the space bar ends it.";
-	return "No exit of this reason has ended.";
+	if (now && !possible && source->better)
+		snprintf(text, size,
+			 "Histograms are in %s only, which needs root.",
+			 source->better->name);
+	else if (now && !possible)
+		snprintf(text, size, "%s has no histograms.",
+			 source->ops->name);
+	else if (now && !now->latency.nr_rows)
+		snprintf(
+			text, size,
+			"There are no histograms here: kvm was loaded with exit_stats_histograms=0.");
+	else if (shown && top->frozen)
+		snprintf(
+			text, size,
+			"Not read before the freeze, or no exits: the space bar ends it.");
+	else
+		snprintf(text, size, "No exit of this reason has ended.");
 }
 
 static void draw_heading(const struct top *top, int y, int width)
@@ -216,13 +228,15 @@ void top_draw_histogram(struct top *top, int y, int height)
 	const int room = height - 1 - summary;
 	const int width = (COLS - LABEL_WIDTH - 2) / NR_LATENCY_TIMES;
 	struct histogram histogram;
+	char text[128];
 	int i, time;
 
 	draw_heading(top, y, width);
 	if (scope)
 		collect(top, &scope->latency, &histogram);
 	if (!scope || !histogram.nr) {
-		top_put(y + 1, 1, -1, A_NORMAL, nothing(top));
+		explain(top, text, sizeof(text));
+		top_put(y + 1, 1, -1, A_NORMAL, text);
 		return;
 	}
 

@@ -182,7 +182,7 @@ static int run_loop(struct plain *plain)
 	}
 }
 
-int top_run(struct exit_source *source, const struct top_options *options)
+int top_run(struct source *source, const struct top_options *options)
 {
 	struct plain plain = {
 		.format = options->format,

@@ -185,7 +185,7 @@ close:
 	return top->status;
 }
 
-int top_run(struct exit_source *source, const struct top_options *options)
+int top_run(struct source *source, const struct top_options *options)
 {
 	struct top top = {
 		.options = options,

@@ -23,6 +23,6 @@ struct top_options {
  * program's status.  With ncurses, or in the static program a plain view that
  * has the basics.
  */
-int top_run(struct exit_source *source, const struct top_options *options);
+int top_run(struct source *source, const struct top_options *options);
 
 #endif

@@ -334,8 +334,8 @@ static void set_details(struct top *top)
 	if (top->view == VIEW_VM || top->view == VIEW_VCPUS ||
 	    top->view == VIEW_VCPU)
 		strcpy(details.vm, top->vm.vm);
-	/* A guest has no more to read. */
-	if (top->feed.source->guest)
+	/* There may be no more to read. */
+	if (!(top->feed.source->abilities & (SOURCE_VMS | SOURCE_LATENCY)))
 		return;
 	if (!feed_set_details(&top->feed, &details, !top->frozen))
 		top_set_timer(top, top->interval < FIRST_INTERVAL ?
@@ -441,7 +441,7 @@ void top_check_ended(struct top *top)
 
 void top_show_histogram(struct top *top, bool show)
 {
-	if (show && top->feed.source->guest) {
+	if (show && top->feed.source->abilities & SOURCE_FROM_INSIDE) {
 		top_say(top, "a guest cannot see how long single exits took");
 		return;
 	}
