@@ -26,7 +26,8 @@ static bool print(const struct diff *diff, const struct format *format)
 {
 	switch (format->kind) {
 	case FORMAT_JSON:
-		return diff_print_json(stdout, diff);
+		diff_print_json(stdout, diff);
+		return true;
 	case FORMAT_CSV:
 		diff_print_csv(stdout, diff, format);
 		return true;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
-#include "base/json_add.h"
+#include "base/json_write.h"
 #include "base/message.h"
 #include "cmd/options.h"
 #include "model/reasons.h"
@@ -127,44 +126,31 @@ static struct line *make_lines(const struct reason_table *reasons,
 	return lines;
 }
 
-static bool add_reason(struct json_object *array, const struct line *line)
-{
-	struct json_object *object = json_object_new_object();
-
-	if (!object)
-		return false;
-	if (json_object_array_add(array, object)) {
-		json_object_put(object);
-		return false;
-	}
-	return json_add_u64(object, "reason", line->nr) &&
-	       (*line->name ? json_add_string(object, "name", line->name) :
-			      json_add_null(object, "name")) &&
-	       json_add_string(object, "defined", line->defined);
-}
-
-static bool print_json(FILE *out, const char *isa, const struct line *lines,
+static void print_json(FILE *out, const char *isa, const struct line *lines,
 		       size_t nr)
 {
-	struct json_object *object = json_object_new_object();
-	struct json_object *array = json_object_new_array();
-	const char *text = NULL;
-	bool ok;
+	struct json json;
 	size_t i;
 
-	ok = object && json_add_string(object, "schema", "exitstat.reasons") &&
-	     json_add_u64(object, "version", 1) &&
-	     json_add_string(object, "isa", isa);
-	for (i = 0; ok && array && i < nr; i++)
-		ok = add_reason(array, &lines[i]);
-	if (ok && json_add(object, "reasons", array))
-		text = json_object_to_json_string_ext(
-			object,
-			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
-	if (text)
-		fprintf(out, "%s\n", text);
-	json_object_put(object);
-	return text;
+	json_begin(&json, out, JSON_PRETTY);
+	json_put_object(&json, NULL);
+	json_put_string(&json, "schema", "exitstat.reasons");
+	json_put_u64(&json, "version", 1);
+	json_put_string(&json, "isa", isa);
+	json_put_array(&json, "reasons");
+	for (i = 0; i < nr; i++) {
+		json_put_object(&json, NULL);
+		json_put_u64(&json, "reason", lines[i].nr);
+		if (*lines[i].name)
+			json_put_string(&json, "name", lines[i].name);
+		else
+			json_put_null(&json, "name");
+		json_put_string(&json, "defined", lines[i].defined);
+		json_end(&json);
+	}
+	json_end(&json);
+	json_end(&json);
+	fputc('\n', out);
 }
 
 static void print_metrics(FILE *out, const char *isa, const struct line *lines,
@@ -199,7 +185,8 @@ static bool print_lines(const struct arguments *args, const char *isa,
 
 	switch (args->format.kind) {
 	case FORMAT_JSON:
-		return print_json(stdout, isa, lines, nr);
+		print_json(stdout, isa, lines, nr);
+		return true;
 	case FORMAT_OPENMETRICS:
 		print_metrics(stdout, isa, lines, nr);
 		return true;

@@ -3,12 +3,10 @@
 #ifndef DIFF_JSON_H
 #define DIFF_JSON_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "diff/compare.h"
 
-/* False if memory runs out. */
-bool diff_print_json(FILE *out, const struct diff *diff);
+void diff_print_json(FILE *out, const struct diff *diff);
 
 #endif

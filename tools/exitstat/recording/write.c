@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/version.h"
 #include "recording/format.h"
 #include "recording/write.h"
@@ -17,24 +18,8 @@
  */
 #define FULL_EVERY 1000
 
-static void print_string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		const unsigned char c = *text;
-
-		if (c == '"' || c == '\\')
-			fputc('\\', out);
-		if (c < ' ')
-			fprintf(out, "\\u%04x", c);
-		else
-			fputc(c, out);
-	}
-	fputc('"', out);
-}
-
 /* A string of the kernel, where anything may have been set. */
-static void print_ascii(FILE *out, char *text)
+static void print_ascii(struct json *json, const char *key, char *text)
 {
 	char *p;
 
@@ -42,20 +27,23 @@ static void print_ascii(FILE *out, char *text)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
 	}
-	print_string(out, text);
+	json_put_string(json, key, text);
 }
 
-static void print_seconds(FILE *out, uint64_t ns)
-{
-	fprintf(out, "%" PRIu64 ".%06" PRIu64, ns / 1000000000,
-		ns / 1000 % 1000000);
-}
-
-static void print_time(FILE *out, const struct recording_writer *writer,
+/* A line that begins with its time. */
+static void begin_line(struct json *json, FILE *out,
+		       const struct recording_writer *writer,
 		       uint64_t monotonic)
 {
-	fputs("{\"t\":", out);
-	print_seconds(out, monotonic - writer->start);
+	json_begin(json, out, JSON_COMPACT);
+	json_put_object(json, NULL);
+	json_put_seconds(json, "t", monotonic - writer->start);
+}
+
+static void end_line(struct json *json)
+{
+	json_end(json);
+	fputc('\n', json->out);
 }
 
 /* The text in @out, which is closed, or NULL if memory ran out. */
@@ -70,26 +58,15 @@ static char *finish(FILE *out, char **text)
 	return NULL;
 }
 
-static void print_counts(FILE *out, const bool *has)
-{
-	bool first = true;
-	size_t c;
-
-	for (c = 0; c < NR_COUNTS; c++) {
-		if (!has[c])
-			continue;
-		fprintf(out, "%s\"%s\"", first ? "" : ",", exit_count_names[c]);
-		first = false;
-	}
-}
-
 char *recording_header(struct recording_writer *writer,
 		       const struct exit_scan *scan, size_t *len)
 {
 	const struct exit_snapshot *snap = &scan->scopes[0].snap;
 	char *text = NULL, time[TIME_SIZE];
-	struct utsname uts;
 	FILE *out = open_memstream(&text, len);
+	struct utsname uts;
+	struct json json;
+	size_t c;
 
 	if (!out)
 		return NULL;
@@ -101,50 +78,51 @@ char *recording_header(struct recording_writer *writer,
 	writer->full = true;
 
 	time_format(scan->realtime, time);
-	fprintf(out,
-		"{\"schema\":\"%s\",\"version\":%d,\"tool\":\"exitstat %s\",\"started\":\"%s\",\"interval\":",
-		RECORDING_SCHEMA, RECORDING_VERSION, EXITSTAT_VERSION, time);
-	print_seconds(out, writer->interval);
-	fprintf(out, ",\"source\":\"%s\",\"isa\":\"%s\",\"tsc_khz\":%" PRIu32,
-		scan->source, snap->isa, snap->tsc_khz);
+	json_begin(&json, out, JSON_COMPACT);
+	json_put_object(&json, NULL);
+	json_put_string(&json, "schema", RECORDING_SCHEMA);
+	json_put_u64(&json, "version", RECORDING_VERSION);
+	json_put_string(&json, "tool", "exitstat " EXITSTAT_VERSION);
+	json_put_string(&json, "started", time);
+	json_put_seconds(&json, "interval", writer->interval);
+	json_put_string(&json, "source", scan->source);
+	json_put_string(&json, "isa", snap->isa);
+	json_put_u64(&json, "tsc_khz", snap->tsc_khz);
 	if (!uname(&uts)) {
-		fputs(",\"host\":", out);
-		print_ascii(out, uts.nodename);
-		fputs(",\"kernel\":", out);
-		print_ascii(out, uts.release);
+		print_ascii(&json, "host", uts.nodename);
+		print_ascii(&json, "kernel", uts.release);
 	}
-	fputs(",\"counts\":[", out);
-	print_counts(out, writer->has);
-	fputs("]}\n", out);
+	json_put_array(&json, "counts");
+	for (c = 0; c < NR_COUNTS; c++) {
+		if (writer->has[c])
+			json_put_string(&json, NULL, exit_count_names[c]);
+	}
+	json_end(&json);
+	end_line(&json);
 	return finish(out, &text);
 }
 
-static void print_row(FILE *out, const struct recording_writer *writer,
-		      const struct exit_row *row, const uint64_t *counts,
-		      bool first)
+static void print_row(struct json *json, const struct recording_writer *writer,
+		      const struct exit_row *row, const uint64_t *counts)
 {
 	size_t c;
 
-	fputs(first ? "[" : ",[", out);
-	if (row->other)
-		fputs("null", out);
-	else
-		fprintf(out, "%" PRIu32, row->reason);
+	json_put_array(json, NULL);
+	json_put_known(json, NULL, !row->other, row->reason);
 	for (c = 0; c < NR_COUNTS; c++) {
 		if (writer->has[c])
-			fprintf(out, ",%" PRIu64, counts[c]);
+			json_put_u64(json, NULL, counts[c]);
 	}
-	fputc(']', out);
+	json_end(json);
 }
 
 /* The rows that changed since @before, which may be NULL. */
-static void print_rows(FILE *out, const struct recording_writer *writer,
+static void print_rows(struct json *json, const struct recording_writer *writer,
 		       const struct exit_snapshot *snap,
 		       const struct exit_snapshot *before)
 {
 	static const uint64_t none[NR_COUNTS];
 	const struct exit_row *row, *old;
-	bool first = true;
 	size_t i;
 
 	for (i = 0; i < snap->nr_rows; i++) {
@@ -152,60 +130,55 @@ static void print_rows(FILE *out, const struct recording_writer *writer,
 		old = before ? snapshot_find_row(before, row->other,
 						 row->reason) :
 			       NULL;
-		if (!memcmp(row->counts, old ? old->counts : none,
-			    sizeof(row->counts)))
-			continue;
-		print_row(out, writer, row, row->counts, first);
-		first = false;
+		if (memcmp(row->counts, old ? old->counts : none,
+			   sizeof(row->counts)))
+			print_row(json, writer, row, row->counts);
 	}
 
 	/* KVM was loaded anew: what has not come again is 0. */
 	for (i = 0; before && i < before->nr_rows; i++) {
 		row = &before->rows[i];
-		if (!counts_any(row->counts) ||
-		    snapshot_find_row(snap, row->other, row->reason))
-			continue;
-		print_row(out, writer, row, none, first);
-		first = false;
+		if (counts_any(row->counts) &&
+		    !snapshot_find_row(snap, row->other, row->reason))
+			print_row(json, writer, row, none);
 	}
 }
 
-static void print_bucket(FILE *out, const struct latency_row *row,
-			 uint64_t exits, bool first)
+static void print_bucket(struct json *json, const struct latency_row *row,
+			 uint64_t exits, bool *begun)
 {
-	fputs(first ? ",\"latency\":[[" : ",[", out);
-	if (row->other)
-		fputs("null", out);
-	else
-		fprintf(out, "%" PRIu32, row->reason);
-	fprintf(out, ",\"%s\",%" PRIu64 ",%" PRIu64 "]",
-		latency_time_names[row->time], row->from, exits);
+	if (!*begun)
+		json_put_array(json, "latency");
+	*begun = true;
+	json_put_array(json, NULL);
+	json_put_known(json, NULL, !row->other, row->reason);
+	json_put_string(json, NULL, latency_time_names[row->time]);
+	json_put_u64(json, NULL, row->from);
+	json_put_u64(json, NULL, exits);
+	json_end(json);
 }
 
-static void print_latency(FILE *out, const struct exit_latency *latency,
+/* The buckets that changed since @before, which may be NULL. */
+static void print_latency(struct json *json, const struct exit_latency *latency,
 			  const struct exit_latency *before)
 {
 	const struct latency_row *row, *old;
-	bool first = true;
+	bool begun = false;
 	size_t i;
 
 	for (i = 0; i < latency->nr_rows; i++) {
 		row = &latency->rows[i];
 		old = before ? latency_find_row(before, row) : NULL;
-		if (row->exits == (old ? old->exits : 0))
-			continue;
-		print_bucket(out, row, row->exits, first);
-		first = false;
+		if (row->exits != (old ? old->exits : 0))
+			print_bucket(json, row, row->exits, &begun);
 	}
 	for (i = 0; before && i < before->nr_rows; i++) {
 		row = &before->rows[i];
-		if (!row->exits || latency_find_row(latency, row))
-			continue;
-		print_bucket(out, row, 0, first);
-		first = false;
+		if (row->exits && !latency_find_row(latency, row))
+			print_bucket(json, row, 0, &begun);
 	}
-	if (!first)
-		fputc(']', out);
+	if (begun)
+		json_end(json);
 }
 
 static bool rows_are_equal(const struct exit_snapshot *a,
@@ -251,54 +224,56 @@ static bool scope_is_unchanged(const struct exit_scope *scope,
 	       buckets_are_equal(&scope->latency, &before->latency);
 }
 
-static void print_scope(FILE *out, const struct recording_writer *writer,
+static void print_scope(struct json *json,
+			const struct recording_writer *writer,
 			const struct exit_scope *scope,
 			const struct exit_scope *before)
 {
 	const struct exit_snapshot *snap = &scope->snap;
+	char id[48];
 
-	fprintf(out, "{\"scope\":\"%s\"", scope_name(scope));
+	json_put_object(json, NULL);
+	json_put_string(json, "scope", scope_name(scope));
 	if (scope->kind != SCOPE_HOST) {
-		fprintf(out, ",\"vm\":\"%s\",\"name\":", scope->vm);
-		print_string(out, scope->name);
-		fprintf(out, ",\"id\":\"%" PRIu64 ".%" PRIu64 "\"",
-			scope->id[0], scope->id[1]);
+		snprintf(id, sizeof(id), "%" PRIu64 ".%" PRIu64, scope->id[0],
+			 scope->id[1]);
+		json_put_string(json, "vm", scope->vm);
+		json_put_string(json, "name", scope->name);
+		json_put_string(json, "id", id);
 	}
 	if (scope->kind == SCOPE_VCPU)
-		fprintf(out, ",\"vcpu\":%" PRIu32, scope->vcpu);
+		json_put_u64(json, "vcpu", scope->vcpu);
 	if (snap->has_guest_cycles)
-		fprintf(out, ",\"guest_cycles\":%" PRIu64, snap->guest_cycles);
-	if (snap->has_faults)
-		fprintf(out,
-			",\"failed_entries\":%" PRIu64 ",\"clamped\":%" PRIu64,
-			snap->failed_entries, snap->clamped);
-	fputs(",\"reasons\":[", out);
-	print_rows(out, writer, snap, before ? &before->snap : NULL);
-	fputc(']', out);
-	print_latency(out, &scope->latency, before ? &before->latency : NULL);
-	fputc('}', out);
+		json_put_u64(json, "guest_cycles", snap->guest_cycles);
+	if (snap->has_faults) {
+		json_put_u64(json, "failed_entries", snap->failed_entries);
+		json_put_u64(json, "clamped", snap->clamped);
+	}
+	json_put_array(json, "reasons");
+	print_rows(json, writer, snap, before ? &before->snap : NULL);
+	json_end(json);
+	print_latency(json, &scope->latency, before ? &before->latency : NULL);
+	json_end(json);
 }
 
-static void print_scopes(FILE *out, const struct recording_writer *writer,
+static void print_scopes(struct json *json,
+			 const struct recording_writer *writer,
 			 const struct exit_scan *scan)
 {
 	const struct exit_scope *scope, *before;
-	bool first = true;
 	size_t i;
 
+	json_put_array(json, "scopes");
 	for (i = 0; i < scan->nr_scopes; i++) {
 		scope = &scan->scopes[i];
 		before = writer->full ? NULL :
 					scan_find(&writer->before, scope);
 		if (before && !scope_is_same(before, scope))
 			before = NULL;
-		if (before && scope_is_unchanged(scope, before))
-			continue;
-		if (!first)
-			fputc(',', out);
-		print_scope(out, writer, scope, before);
-		first = false;
+		if (!before || !scope_is_unchanged(scope, before))
+			print_scope(json, writer, scope, before);
 	}
+	json_end(json);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -328,10 +303,12 @@ static bool note_name(struct recording_writer *writer, uint32_t reason,
 	return true;
 }
 
-static bool print_names(FILE *out, struct recording_writer *writer,
+/* Reasons that the section has not named yet.  False if memory runs out. */
+static bool print_names(struct json *json, struct recording_writer *writer,
 			const struct exit_scan *scan)
 {
-	bool first = true, done;
+	bool begun = false, done;
+	char number[16];
 	size_t i, r;
 
 	for (i = 0; i < scan->nr_scopes; i++) {
@@ -346,14 +323,16 @@ static bool print_names(FILE *out, struct recording_writer *writer,
 				return false;
 			if (done)
 				continue;
-			fprintf(out, "%s\"%" PRIu32 "\":",
-				first ? ",\"names\":{" : ",", row->reason);
-			print_string(out, row->name);
-			first = false;
+			if (!begun)
+				json_put_object(json, "names");
+			begun = true;
+			snprintf(number, sizeof(number), "%" PRIu32,
+				 row->reason);
+			json_put_string(json, number, row->name);
 		}
 	}
-	if (!first)
-		fputc('}', out);
+	if (begun)
+		json_end(json);
 	return true;
 }
 
@@ -378,11 +357,12 @@ static bool has_vm(const struct exit_scan *scan, const struct exit_scope *scope)
 	return false;
 }
 
-static void print_ended(FILE *out, const struct recording_writer *writer,
+static void print_ended(struct json *json,
+			const struct recording_writer *writer,
 			const struct exit_scan *scan)
 {
 	const struct exit_scope *scope, *last = NULL;
-	bool first = true;
+	bool begun = false;
 	size_t i;
 
 	for (i = 0; i < writer->before.nr_scopes; i++) {
@@ -393,12 +373,13 @@ static void print_ended(FILE *out, const struct recording_writer *writer,
 		last = scope;
 		if (has_vm(scan, scope))
 			continue;
-		fprintf(out, "%s\"%s\"", first ? ",\"ended\":[" : ",",
-			scope->vm);
-		first = false;
+		if (!begun)
+			json_put_array(json, "ended");
+		begun = true;
+		json_put_string(json, NULL, scope->vm);
 	}
-	if (!first)
-		fputc(']', out);
+	if (begun)
+		json_end(json);
 }
 
 char *recording_sample(struct recording_writer *writer,
@@ -406,6 +387,7 @@ char *recording_sample(struct recording_writer *writer,
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
+	struct json json;
 	bool ok;
 
 	if (!out)
@@ -414,20 +396,18 @@ char *recording_sample(struct recording_writer *writer,
 	if (writer->full)
 		writer->nr_named = 0;
 
-	print_time(out, writer, scan->monotonic);
+	begin_line(&json, out, writer, scan->monotonic);
 	if (writer->full)
-		fputs(",\"full\":true", out);
+		json_put_bool(&json, "full", true);
 	if (lost)
-		fprintf(out, ",\"lost\":%" PRIu64, lost);
+		json_put_u64(&json, "lost", lost);
 	/* What does not count does not mean that there are no exits. */
 	if (!scan->scopes[0].snap.enabled)
-		fputs(",\"enabled\":false", out);
-	fputs(",\"scopes\":[", out);
-	print_scopes(out, writer, scan);
-	fputc(']', out);
-	ok = print_names(out, writer, scan);
-	print_ended(out, writer, scan);
-	fputs("}\n", out);
+		json_put_bool(&json, "enabled", false);
+	print_scopes(&json, writer, scan);
+	ok = print_names(&json, writer, scan);
+	print_ended(&json, writer, scan);
+	end_line(&json);
 
 	text = finish(out, &text);
 	if (ok)
@@ -441,14 +421,15 @@ char *recording_end(const struct recording_writer *writer, const char *why,
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
+	struct json json;
 
 	if (!out)
 		return NULL;
-	print_time(out, writer, clock_now(CLOCK_MONOTONIC));
-	fprintf(out,
-		",\"end\":\"%s\",\"samples\":%" PRIu64 ",\"lost\":%" PRIu64
-		"}\n",
-		why, samples, lost);
+	begin_line(&json, out, writer, clock_now(CLOCK_MONOTONIC));
+	json_put_string(&json, "end", why);
+	json_put_u64(&json, "samples", samples);
+	json_put_u64(&json, "lost", lost);
+	end_line(&json);
 	return finish(out, &text);
 }
 
