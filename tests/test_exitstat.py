@@ -1452,7 +1452,7 @@ def test_names_are_those_of_the_kernel(guest):
 
 
 def test_clang_format():
-    files = [*SRC.glob("*.[ch]"), *DATA.glob("*.c")]
+    files = [*SRC.rglob("*.[ch]"), *DATA.glob("*.c")]
     assert len(files) > 10
     result = run("clang-format", "--style=file", "--dry-run", "--Werror", *files)
     assert result.returncode == 0, result.stderr

@@ -182,7 +182,7 @@ def test_own_columns_are_documented(command):
 
 def test_keys_are_documented():
     """Those that the program itself explains."""
-    helped = re.search(r"top_key_help\[\] = \{(.*?)\n\};", (tool.SRC / "top_keys.c").read_text(), re.S)[1]
+    helped = re.search(r"top_key_help\[\] = \{(.*?)\n\};", (tool.SRC / "top/keys.c").read_text(), re.S)[1]
     helped = re.findall(r'\{ "(.*?)", ', helped)
     assert len(helped) > 10
     documented = {key for tag in tags(section(page_of("top"), "KEYS")) for key in tag.split(", ")}
@@ -453,6 +453,9 @@ def test_completes_values(shell):
     assert sorted(shell.all("exitstat show --units=")) == ["cycles", "ns"]
     assert shell.tab("exitstat list --vcpu ") == "exitstat list --vcpu all "
     assert sorted(shell.all("exitstat reasons --isa ")) == ["svm", "vmx"]
+    assert sorted(shell.all("exitstat show --source ")) == ["debugfs", "sysfs"]
+    assert shell.tab("exitstat list --source=") == "exitstat list --source=debugfs "
+    assert shell.tab("exitstat guest --source ") == "exitstat guest --source cpuid "
     # nothing to be proposed
     for line in "exitstat show -d ", "exitstat record -n ", "exitstat show ", "exitstat list x":
         assert shell.tab(line) == line

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
+#include "base/message.h"
 #include "command.h"
 #include "common.h"
-#include "exitstat.h"
 #include "output_check.h"
 
 #define MAX_WORDS 16

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "base/message.h"
 #include "common.h"
-#include "exitstat.h"
 
 unsigned int nr_messages;
 bool user_words;
@@ -21,21 +21,46 @@ void check_failed(const char *file, int line, const char *condition)
 	abort();
 }
 
-/* In the place of the program's own, which is in main.c. */
-int fail(int status, const char *fmt, ...)
+static void check_message(const char *fmt, va_list ap)
 {
 	char *text;
-	va_list ap;
-	int len;
+	int len = vasprintf(&text, fmt, ap);
 
-	va_start(ap, fmt);
-	len = vasprintf(&text, fmt, ap);
-	va_end(ap);
 	check(len > 0);
 	check(user_words || (is_clean_text(text, len) && !strchr(text, '\n')));
 	free(text);
 	nr_messages++;
+}
+
+/* All of base/message.c, in its place. */
+int fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	check_message(fmt, ap);
+	va_end(ap);
 	return status;
+}
+
+int out_of_memory(void)
+{
+	return fail(STATUS_ERROR, "out of memory");
+}
+
+void note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	check_message(fmt, ap);
+	va_end(ap);
+}
+
+void capture_messages(char *text, size_t size)
+{
+	(void)text;
+	(void)size;
 }
 
 char *next_text(const uint8_t **data, size_t *size, size_t *len)

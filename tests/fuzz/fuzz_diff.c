@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/commands.h"
 #include "command.h"
 #include "common.h"
-#include "exitstat.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

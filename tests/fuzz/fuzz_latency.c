@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "common.h"
-#include "exitstat.h"
-#include "latency.h"
+#include "source/kvmlatency.h"
 
 static const char *const scopes[] = { "host", "vm", "vcpu" };
 
@@ -87,7 +87,7 @@ static void check_again(const struct exit_latency *latency)
 	}
 	check(!fclose(out));
 
-	check(!latency_parse(&again, "-", "vm", text, len));
+	check(!kvmlatency_parse(&again, "-", "vm", text, len));
 	check(again.nr_rows == latency->nr_rows);
 	for (i = 0; i < latency->nr_rows; i++)
 		check(!latency_row_cmp(&again.rows[i], &latency->rows[i]) &&
@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (nr < 2 && (text = next_text(&data, &size, &len))) {
 		scope = scope ? scope : scope_of(text);
 		nr_messages = 0;
-		if (latency_parse(&latencies[nr], "-", scope, text, len)) {
+		if (kvmlatency_parse(&latencies[nr], "-", scope, text, len)) {
 			check(nr_messages == 1);
 			free(text);
 			break;

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+#include "base/message.h"
+#include "cmd/options.h"
 #include "common.h"
-#include "exitstat.h"
-#include "lines.h"
-#include "options.h"
+#include "view/lines.h"
 
 #define MAX_ARGS 64
 
@@ -40,25 +41,26 @@ static void check_arguments(const struct arguments *args,
 	size_t i;
 
 	check(!args->vcpus || (args->vcpu >= -1 && args->vcpu <= UINT32_MAX));
-	check(args->format <= OUTPUT_OPENMETRICS);
+	check(args->format.kind <= FORMAT_OPENMETRICS);
 	for (i = 0; i < args->nr_vms; i++)
 		check(*args->vms[i]);
 	for (i = 0; i < args->nr_reasons; i++)
 		check(*args->reasons[i]);
 	check(args->command ? usage->options & TAKES_COMMAND :
 			      args->nr_files == usage->nr_files);
-	check(!args->textfile || args->format == OUTPUT_TABLE);
-	check(strlen(args->source.debugfs) <= MOUNT_MAX &&
-	      strlen(args->source.sysfs) <= MOUNT_MAX &&
-	      strlen(args->source.procfs) <= MOUNT_MAX);
+	check(!args->textfile || args->format.kind == FORMAT_TABLE);
+	check(strlen(args->paths.debugfs) <= MOUNT_MAX &&
+	      strlen(args->paths.sysfs) <= MOUNT_MAX &&
+	      strlen(args->paths.procfs) <= MOUNT_MAX);
 
 	set_selection(args, &sel);
 	check(sel.host || sel.vms || sel.vcpus);
 	if (!usage->table)
 		return;
-	layout_init(&layout, usage->table, none, args->columns, args->ns);
+	layout_init(&layout, usage->table, none, args->format.columns,
+		    args->format.ns);
 	check(layout.nr_columns <= MAX_COLUMNS);
-	check(!args->columns || layout.nr_columns);
+	check(!args->format.columns || layout.nr_columns);
 	for (i = 0; i < layout.nr_columns; i++)
 		check(*layout_heading(&layout, i));
 }

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "scan.h"
+#include "model/scope.h"
+#include "source/vmname.h"
 
 static const char *const files[] = { "cmdline", "comm", "stat" };
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "exitstat.h"
-#include "recording.h"
+#include "recording/input.h"
+#include "recording/write.h"
 
 static void check_rows(const struct exit_snapshot *snap)
 {
@@ -148,8 +148,7 @@ static bool can_write(const struct recording *recording)
 		if (scope->kind == SCOPE_VM)
 			vm = scope;
 		else if (!vm || strcmp(vm->vm, scope->vm) ||
-			 vm->inode != scope->inode ||
-			 vm->start_time != scope->start_time)
+			 memcmp(vm->id, scope->id, sizeof(vm->id)))
 			return false;
 	}
 	return true;
@@ -189,7 +188,6 @@ static void write_again(struct copy *copy, const struct recording *recording)
 
 	check(scan_copy(&scan, &recording->now));
 	if (copy->begin || lost_vcpu(&copy->writer.before, &scan)) {
-		copy->writer.source = "debugfs";
 		copy->writer.interval = 1000000000;
 		text = recording_header(&copy->writer, &scan, &len);
 		read_again(copy, text, len, RECORDING_SECTION);

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
+#include "cmd/commands.h"
 #include "command.h"
 #include "common.h"
-#include "exitstat.h"
 
 /* In the place of the page's text, which is the same for all recordings. */
 #define BEFORE "<script>const data = "

@@ -17,11 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/message.h"
+#include "cmd/options.h"
 #include "common.h"
-#include "exitstat.h"
-#include "lines.h"
-#include "output.h"
 #include "output_check.h"
+#include "view/lines.h"
+#include "view/output.h"
+#include "view/scan_metrics.h"
 
 #define MAX_FILES 64
 #define MAX_PATTERNS 4
@@ -32,7 +34,7 @@ struct run {
 	struct exit_selection sel;
 	char *vms[MAX_PATTERNS], *reasons[MAX_PATTERNS];
 	char root[256], debugfs[300], sysfs[300], procfs[300];
-	bool list, prometheus;
+	bool prometheus;
 };
 
 static bool set_word(struct run *run, char *word)
@@ -42,34 +44,35 @@ static bool set_word(struct run *run, char *word)
 
 	value = value ? value + 1 : word + strlen(word);
 	if (!strcmp(word, "list"))
-		run->list = true;
+		args->format.list = true;
 	else if (!strcmp(word, "host"))
 		args->host = true;
 	else if (!strcmp(word, "latency"))
 		args->latency = true;
 	else if (!strcmp(word, "json"))
-		args->format = OUTPUT_JSON;
+		args->format.kind = FORMAT_JSON;
 	else if (!strcmp(word, "csv"))
-		args->format = OUTPUT_CSV;
+		args->format.kind = FORMAT_CSV;
 	else if (!strcmp(word, "openmetrics"))
-		args->format = OUTPUT_OPENMETRICS;
+		args->format.kind = FORMAT_OPENMETRICS;
 	else if (!strcmp(word, "prometheus"))
 		run->prometheus = true;
 	else if (!strcmp(word, "ns"))
-		args->ns = true;
+		args->format.ns = true;
 	else if (!strcmp(word, "vcpus"))
-		args->vcpus = true;
+		args->vcpus = args->format.vcpus = true;
 	else if (!strncmp(word, "vcpu=", 5))
-		args->vcpus = true, args->vcpu = atoi(value);
+		args->vcpus = args->format.vcpus = true,
+		args->vcpu = atoi(value);
 	else if (!strncmp(word, "vm=", 3) && args->nr_vms < MAX_PATTERNS)
 		args->vms[args->nr_vms++] = value;
 	else if (!strncmp(word, "reason=", 7) &&
 		 args->nr_reasons < MAX_PATTERNS)
 		args->reasons[args->nr_reasons++] = value;
 	else if (!strncmp(word, "columns=", 8))
-		args->columns = value;
+		args->format.columns = value;
 	else if (!strncmp(word, "sort=", 5))
-		args->sort = value;
+		args->format.sort = value;
 	else
 		return false;
 	return true;
@@ -92,11 +95,11 @@ static void set_options(struct run *run, char *line)
 
 	/* As parse_options() leaves them. */
 	user_words = true;
-	table = run->list ? &vm_table_columns : &reason_table_columns;
-	if (table_check(table, args->columns, NULL, "show"))
-		args->columns = NULL;
-	if (table_check(table, NULL, args->sort, "show"))
-		args->sort = NULL;
+	table = args->format.list ? &vm_table_columns : &reason_table_columns;
+	if (table_check(table, args->format.columns, NULL, "show"))
+		args->format.columns = NULL;
+	if (table_check(table, NULL, args->format.sort, "show"))
+		args->format.sort = NULL;
 
 	/* --vm is in a message, too. */
 	user_words = args->nr_vms;
@@ -105,14 +108,14 @@ static void set_options(struct run *run, char *line)
 	snprintf(run->debugfs, sizeof(run->debugfs), "%s/debug", run->root);
 	snprintf(run->sysfs, sizeof(run->sysfs), "%s/sys", run->root);
 	snprintf(run->procfs, sizeof(run->procfs), "%s/proc", run->root);
-	args->source.debugfs = run->debugfs;
-	args->source.sysfs = run->sysfs;
-	args->source.procfs = run->procfs;
+	args->paths.debugfs = run->debugfs;
+	args->paths.sysfs = run->sysfs;
+	args->paths.procfs = run->procfs;
 
 	/* As cmd_show() and cmd_list() do. */
 	set_selection(args, &run->sel);
 	run->sel.host_latency = run->sel.vm_latency = args->latency;
-	if (run->list) {
+	if (args->format.list) {
 		run->sel.host = false;
 		run->sel.vms = true;
 		run->sel.nr_vcpus = true;
@@ -208,11 +211,16 @@ static bool put_file(const char *root, char *text, size_t len)
 /* True if it was read, false after a message. */
 static bool read_scan(struct run *run, struct exit_scan *scan)
 {
+	struct source source;
 	int status;
 	size_t i;
 
 	nr_messages = 0;
-	status = scan_read(&run->args.source, &run->sel, scan);
+	status = source_open(&source, &run->args.paths, NULL,
+			     source_wanted(&run->sel));
+	check(!status && !nr_messages);
+	status = source_read(&source, &run->sel, scan);
+	source_close(&source);
 	if (status) {
 		check(nr_messages == 1);
 		check(status == STATUS_ERROR || status == STATUS_UNSUPPORTED);
@@ -224,7 +232,6 @@ static bool read_scan(struct run *run, struct exit_scan *scan)
 
 		check(!i || scope_cmp(scope - 1, scope) < 0);
 		check(scan_find(scan, scope) == scope);
-		check(!strcmp(scope->snap.scope, scope_name(scope)));
 		check(strlen(scope->vm) < VM_ID_SIZE);
 		check(strlen(scope->name) < VM_NAME_SIZE);
 		check(!strchr(scope->name, '\n') &&
@@ -233,14 +240,15 @@ static bool read_scan(struct run *run, struct exit_scan *scan)
 	return true;
 }
 
-static void print_prometheus(struct output *output,
+static void print_prometheus(const struct format *format,
 			     const struct exit_scan *scan)
 {
 	size_t len;
 	char *text = NULL;
 	FILE *out = open_memstream(&text, &len);
 
-	check(out && print_scan_metrics(out, output, scan, true));
+	check(out);
+	print_scan_metrics(out, format, scan, true);
 	check(!fclose(out));
 	check(is_clean_text(text, len));
 	check_metrics(text, true);
@@ -249,13 +257,14 @@ static void print_prometheus(struct output *output,
 
 static void print(struct run *run, struct exit_scan *scan)
 {
-	struct output output = { .args = &run->args, .vms = run->list };
+	struct output output = { .format = &run->args.format };
 	char *text;
 	size_t len;
 	int status;
 
+	selection_filter(&run->sel, scan);
 	if (run->prometheus) {
-		print_prometheus(&output, scan);
+		print_prometheus(&run->args.format, scan);
 		return;
 	}
 
@@ -265,24 +274,24 @@ static void print(struct run *run, struct exit_scan *scan)
 	text = stdout_end(&len);
 	if (status) {
 		/* Only for --units ns. */
-		check(nr_messages == 1 && !len && run->args.ns);
+		check(nr_messages == 1 && !len && run->args.format.ns);
 		free(text);
 		return;
 	}
 
 	check(strlen(text) == len);
-	switch (run->args.format) {
-	case OUTPUT_TABLE:
+	switch (run->args.format.kind) {
+	case FORMAT_TABLE:
 		check(is_clean_text(text, len));
 		break;
-	case OUTPUT_JSON:
+	case FORMAT_JSON:
 		check(is_clean_text(text, len));
 		check_json(text, len);
 		break;
-	case OUTPUT_CSV:
+	case FORMAT_CSV:
 		check_csv(text);
 		break;
-	case OUTPUT_OPENMETRICS:
+	case FORMAT_OPENMETRICS:
 		check(is_clean_text(text, len));
 		check_metrics(text, false);
 		break;

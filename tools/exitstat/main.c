@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <locale.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "exitstat.h"
+#include "base/array.h"
+#include "base/message.h"
+#include "cmd/commands.h"
 
 /* The first one runs if the user names none. */
 static const struct command {
@@ -25,34 +26,6 @@ static const struct command {
 	  cmd_guest },
 	{ "reasons", "every exit number and its name", cmd_reasons },
 };
-
-/* Where messages go, or NULL for stderr. */
-static struct {
-	char *text;
-	size_t size;
-} messages;
-
-void fail_into(char *text, size_t size)
-{
-	messages.text = text;
-	messages.size = size;
-}
-
-int fail(int status, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (messages.text) {
-		vsnprintf(messages.text, messages.size, fmt, ap);
-	} else {
-		fputs("exitstat: ", stderr);
-		vfprintf(stderr, fmt, ap);
-		fputc('\n', stderr);
-	}
-	va_end(ap);
-	return status;
-}
 
 static int print_help(void)
 {

@@ -7,11 +7,12 @@
  * whose cycles are charged after.
  */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpuid.h"
+#include "source/cpuid_insn.h"
 
 #define MAX_ROWS 256
 #define CYCLES_OF_CPUID 1000

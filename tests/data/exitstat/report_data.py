@@ -21,7 +21,7 @@ import time
 import pace
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
-TEMPLATE = TOP / "tools/exitstat/report.html"
+TEMPLATE = TOP / "tools/exitstat/page/page.html"
 CHART_JS = pathlib.Path("/usr/share/javascript/chart.js/chart.min.js")
 
 PHASES = ["guest", "handle", "user", "wait", "preempted"]

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "base/text.h"
+
+/*
+ * The next character of @text: its bytes, or 0 at the end.  What a terminal
+ * cannot show is one '?'.
+ */
+static size_t next_char(const char *text, mbstate_t *state, int *width,
+			bool *shown)
+{
+	wchar_t c;
+	size_t len = mbrtowc(&c, text, strnlen(text, MB_LEN_MAX), state);
+
+	*shown = false;
+	*width = 1;
+	if (len == (size_t)-1 || len == (size_t)-2) {
+		memset(state, 0, sizeof(*state));
+		return 1;
+	}
+	if (len && wcwidth(c) >= 0) {
+		*shown = true;
+		*width = wcwidth(c);
+	}
+	return len;
+}
+
+int text_width(const char *text)
+{
+	mbstate_t state = {};
+	int width, all = 0;
+	size_t len;
+	bool shown;
+
+	while (*text && (len = next_char(text, &state, &width, &shown))) {
+		text += len;
+		all += width;
+	}
+	return all;
+}
+
+size_t text_bytes(const char *text, int width)
+{
+	const char *begin = text;
+	mbstate_t state = {};
+	size_t len;
+	bool shown;
+	int w;
+
+	while (*text && (len = next_char(text, &state, &w, &shown))) {
+		width -= w;
+		if (width < 0)
+			break;
+		text += len;
+	}
+	return text - begin;
+}
+
+int text_fit(char *copy, size_t size, const char *text, int width)
+{
+	const char *mark = MB_CUR_MAX > 1 ? "\u2026" : "~";
+	const bool cut = text_width(text) > width;
+	mbstate_t state = {};
+	int columns = 0, w;
+	size_t len, out = 0;
+	bool shown;
+
+	if (width <= 0) {
+		*copy = '\0';
+		return 0;
+	}
+	while (*text && (len = next_char(text, &state, &w, &shown))) {
+		if (columns + w > width - cut || out + len + 4 > size)
+			break;
+		memcpy(copy + out, shown ? text : "?", shown ? len : 1);
+		out += shown ? len : 1;
+		columns += w;
+		text += len;
+	}
+	copy[out] = '\0';
+	if (cut) {
+		strcpy(copy + out, mark);
+		columns++;
+	}
+	return columns;
+}
+
+void text_printable(char *copy, size_t room, const char *text, size_t len)
+{
+	size_t in = 0, out = 0, size, i;
+	mbstate_t state = {};
+	wchar_t c;
+
+	while (in < len) {
+		size = mbrtowc(&c, text + in, len - in, &state);
+		if (!size || size > len - in || c < ' ' || c == 0x7f ||
+		    (c >= 0x80 && c < 0xa0)) {
+			memset(&state, 0, sizeof(state));
+			size = size && size <= len - in ? size : 1;
+			if (out + 1 >= room)
+				break;
+			copy[out++] = '?';
+		} else {
+			if (out + size >= room)
+				break;
+			for (i = 0; i < size; i++)
+				copy[out++] = text[in + i];
+		}
+		in += size;
+	}
+	copy[out] = '\0';
+}

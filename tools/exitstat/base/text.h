@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Text that a terminal shows: without what would move its cursor, and in its
+ * columns, of which some characters take two
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stddef.h>
+
+/*
+ * Copy @len bytes that anybody may have chosen into @room bytes: UTF-8 without
+ * control characters.
+ */
+void text_printable(char *copy, size_t room, const char *text, size_t len);
+/*
+ * Copy as much of @text as fits into @width columns and @size bytes, and mark
+ * with the last character if something is missing.  How many columns it takes.
+ */
+int text_fit(char *copy, size_t size, const char *text, int width);
+int text_width(const char *text);
+/* How many bytes of @text fit into @width columns. */
+size_t text_bytes(const char *text, int width);
+
+#endif

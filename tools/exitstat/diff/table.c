@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/array.h"
+#include "diff/table.h"
+#include "view/csv.h"
+
+enum {
+	DIFF_REASON,
+	DIFF_NAME,
+	DIFF_EXITS_A,
+	DIFF_EXITS_B,
+	DIFF_EXITS_DIFF,
+	DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,
+	DIFF_EXITS_CHANGE,
+	DIFF_EXITS_SHARE_A,
+	DIFF_EXITS_SHARE_B,
+	DIFF_HANDLE_A,
+	DIFF_HANDLE_B,
+	DIFF_HANDLE_DIFF,
+	DIFF_HANDLE_RATE_A,
+	DIFF_HANDLE_RATE_B,
+	DIFF_HANDLE_CHANGE,
+	DIFF_HANDLE_SHARE_A,
+	DIFF_HANDLE_SHARE_B,
+	DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,
+	DIFF_AVERAGE_CHANGE,
+};
+
+static const struct column columns[] = {
+	{ DIFF_REASON, "REASON", NULL, "exit number", false },
+	{ DIFF_NAME, "NAME", NULL, "its name in the kernel", true },
+	{ DIFF_EXITS_A, "EXITS_A", NULL, "VM-exits in A", false },
+	{ DIFF_EXITS_B, "EXITS_B", NULL, "VM-exits in B", false },
+	{ DIFF_EXITS_DIFF, "EXITS_DIFF", NULL, "those in B less those in A",
+	  false },
+	{ DIFF_EXITS_RATE_A, "EXITS/S_A", NULL, "VM-exits per second in A",
+	  false },
+	{ DIFF_EXITS_RATE_B, "EXITS/S_B", NULL, "VM-exits per second in B",
+	  false },
+	{ DIFF_EXITS_CHANGE, "EXITS_CHANGE%", NULL,
+	  "how many more in B, per second if that is known", false },
+	{ DIFF_EXITS_SHARE_A, "%EXITS_A", NULL, "share of all exits in A",
+	  false },
+	{ DIFF_EXITS_SHARE_B, "%EXITS_B", NULL, "share of all exits in B",
+	  false },
+	{ DIFF_HANDLE_A, "HANDLE_CYCLES_A", "HANDLE_NS_A",
+	  "time in which KVM worked in A", false },
+	{ DIFF_HANDLE_B, "HANDLE_CYCLES_B", "HANDLE_NS_B",
+	  "time in which KVM worked in B", false },
+	{ DIFF_HANDLE_DIFF, "HANDLE_CYCLES_DIFF", "HANDLE_NS_DIFF",
+	  "that in B less that in A", false },
+	{ DIFF_HANDLE_RATE_A, "HANDLE_CYCLES/S_A", "HANDLE_NS/S_A",
+	  "the time per second in A", false },
+	{ DIFF_HANDLE_RATE_B, "HANDLE_CYCLES/S_B", "HANDLE_NS/S_B",
+	  "the time per second in B", false },
+	{ DIFF_HANDLE_CHANGE, "HANDLE_CHANGE%", NULL,
+	  "how much more in B, per second if that is known", false },
+	{ DIFF_HANDLE_SHARE_A, "%HANDLE_A", NULL, "share of all of it in A",
+	  false },
+	{ DIFF_HANDLE_SHARE_B, "%HANDLE_B", NULL, "share of all of it in B",
+	  false },
+	{ DIFF_AVERAGE_A, "CYCLES/EXIT_A", "NS/EXIT_A",
+	  "time of an exit in A, on average", false },
+	{ DIFF_AVERAGE_B, "CYCLES/EXIT_B", "NS/EXIT_B",
+	  "time of an exit in B, on average", false },
+	{ DIFF_AVERAGE_CHANGE, "CYCLES/EXIT_CHANGE%", "NS/EXIT_CHANGE%",
+	  "how much longer in B", false },
+};
+
+static const int rate_ids[] = {
+	DIFF_REASON,	    DIFF_NAME,		 DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,  DIFF_EXITS_CHANGE,	 DIFF_HANDLE_RATE_A,
+	DIFF_HANDLE_RATE_B, DIFF_HANDLE_CHANGE,	 DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,	    DIFF_AVERAGE_CHANGE, -1,
+};
+
+/* The same counters, read twice. */
+static const int continued_ids[] = {
+	DIFF_REASON,	 DIFF_NAME,	 DIFF_EXITS_A,	      DIFF_EXITS_B,
+	DIFF_EXITS_DIFF, DIFF_HANDLE_A,	 DIFF_HANDLE_B,	      DIFF_HANDLE_DIFF,
+	DIFF_AVERAGE_A,	 DIFF_AVERAGE_B, DIFF_AVERAGE_CHANGE, -1,
+};
+
+/* Who knows how long was counted. */
+static const int share_ids[] = {
+	DIFF_REASON,	     DIFF_NAME,		  DIFF_EXITS_A,
+	DIFF_EXITS_B,	     DIFF_EXITS_SHARE_A,  DIFF_EXITS_SHARE_B,
+	DIFF_HANDLE_SHARE_A, DIFF_HANDLE_SHARE_B, DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,	     DIFF_AVERAGE_CHANGE, -1,
+};
+
+static const int csv_ids[] = {
+	DIFF_REASON,
+	DIFF_NAME,
+	DIFF_EXITS_A,
+	DIFF_EXITS_B,
+	DIFF_EXITS_RATE_A,
+	DIFF_EXITS_RATE_B,
+	DIFF_HANDLE_A,
+	DIFF_HANDLE_B,
+	DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B,
+	-1,
+};
+
+static void set_real(struct cell *cell, double value, int decimals)
+{
+	cell->type = CELL_REAL;
+	cell->decimals = decimals;
+	cell->real = value;
+}
+
+static void set_ratio(struct cell *cell, double part, double whole,
+		      int decimals)
+{
+	if (whole > 0)
+		set_real(cell, part / whole, decimals);
+}
+
+static void set_change(struct cell *cell, double before, double after)
+{
+	double percent;
+
+	if (diff_change(before, after, &percent))
+		set_real(cell, percent, 1);
+}
+
+static void set_average_change(struct cell *cell, const struct diff_line *line)
+{
+	if (line->exits[0] > 0 && line->exits[1] > 0)
+		set_change(cell, diff_average(line, 0), diff_average(line, 1));
+}
+
+static void get_cell(const void *data, int id, struct cell *cell)
+{
+	const struct diff_line *line = data;
+	const double *exits = line->exits, *handle = line->handle;
+
+	switch (id) {
+	case DIFF_REASON:
+		if (!line->row.other)
+			*cell = (struct cell){ .type = CELL_U64,
+					       .u64 = line->row.reason };
+		break;
+	case DIFF_NAME:
+		*cell = (struct cell){ .type = CELL_TEXT,
+				       .text = line->row.name };
+		break;
+	case DIFF_EXITS_A:
+	case DIFF_EXITS_B:
+		set_real(cell, exits[id - DIFF_EXITS_A], 0);
+		break;
+	case DIFF_EXITS_DIFF:
+		set_real(cell, exits[1] - exits[0], 0);
+		break;
+	case DIFF_EXITS_RATE_A:
+	case DIFF_EXITS_RATE_B:
+		set_ratio(cell, exits[id - DIFF_EXITS_RATE_A],
+			  line->seconds[id - DIFF_EXITS_RATE_A], 1);
+		break;
+	case DIFF_EXITS_CHANGE:
+		set_change(cell, diff_rate(line, exits, 0),
+			   diff_rate(line, exits, 1));
+		break;
+	case DIFF_EXITS_SHARE_A:
+	case DIFF_EXITS_SHARE_B:
+		set_ratio(cell, 100 * exits[id - DIFF_EXITS_SHARE_A],
+			  line->all_exits[id - DIFF_EXITS_SHARE_A], 2);
+		break;
+	case DIFF_HANDLE_A:
+	case DIFF_HANDLE_B:
+		set_real(cell, handle[id - DIFF_HANDLE_A], 0);
+		break;
+	case DIFF_HANDLE_DIFF:
+		set_real(cell, handle[1] - handle[0], 0);
+		break;
+	case DIFF_HANDLE_RATE_A:
+	case DIFF_HANDLE_RATE_B:
+		set_ratio(cell, handle[id - DIFF_HANDLE_RATE_A],
+			  line->seconds[id - DIFF_HANDLE_RATE_A], 0);
+		break;
+	case DIFF_HANDLE_CHANGE:
+		set_change(cell, diff_rate(line, handle, 0),
+			   diff_rate(line, handle, 1));
+		break;
+	case DIFF_HANDLE_SHARE_A:
+	case DIFF_HANDLE_SHARE_B:
+		set_ratio(cell, 100 * handle[id - DIFF_HANDLE_SHARE_A],
+			  line->all_handle[id - DIFF_HANDLE_SHARE_A], 2);
+		break;
+	case DIFF_AVERAGE_A:
+	case DIFF_AVERAGE_B:
+		set_ratio(cell, handle[id - DIFF_AVERAGE_A],
+			  exits[id - DIFF_AVERAGE_A], 0);
+		break;
+	case DIFF_AVERAGE_CHANGE:
+		set_average_change(cell, line);
+		break;
+	}
+}
+
+const struct table diff_table = {
+	.columns = columns,
+	.nr_columns = ARRAY_SIZE(columns),
+	.get = get_cell,
+};
+
+static void print_side(FILE *out, const char *name,
+		       const struct diff_side *side)
+{
+	const struct exit_snapshot *snap = &side->scope.snap;
+	char label[SCOPE_LABEL_SIZE];
+
+	if (side->nr_scopes > 1)
+		snprintf(label, sizeof(label), "%zu %s", side->nr_scopes,
+			 side->scope.kind == SCOPE_VCPU ? "vCPUs" : "VMs");
+	else
+		scope_label(&side->scope, label);
+	fprintf(out, "%s: %s, %s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz, ",
+		name, side->path, label, snap->isa, snap->tsc_khz / 1000,
+		snap->tsc_khz % 1000);
+	if (side->seconds > 0)
+		fprintf(out, "%.3f s\n", side->seconds);
+	else
+		fputs("since the counters began\n", out);
+}
+
+bool diff_print_table(FILE *out, const struct diff *diff,
+		      const struct format *format)
+{
+	const int *ids = diff->lines->seconds[0] > 0 ? rate_ids :
+			 diff->continued	     ? continued_ids :
+						       share_ids;
+	struct layout layout;
+
+	layout_init(&layout, &diff_table, ids, format->columns, diff->ns);
+	print_side(out, "A", &diff->sides[0]);
+	print_side(out, "B", &diff->sides[1]);
+	return table_print(out, &layout, diff->lines, diff->nr_lines,
+			   sizeof(*diff->lines));
+}
+
+void diff_print_csv(FILE *out, const struct diff *diff,
+		    const struct format *format)
+{
+	struct layout layout;
+
+	layout_init(&layout, &diff_table, csv_ids, format->columns, diff->ns);
+	csv_print_head(out, &layout);
+	csv_print_lines(out, &layout, diff->lines, diff->nr_lines - 1,
+			sizeof(*diff->lines));
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What was counted in a whole recording. */
+#ifndef RECORDING_SUM_H
+#define RECORDING_SUM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "recording/parse.h"
+#include "source/select.h"
+
+struct recording_sum {
+	const char *path;
+	/* the first one */
+	struct recording_header header;
+	/*
+	 * What was counted of each scope, over all the time that was recorded.
+	 * A <pid>-<fd> that came again is another scope.
+	 */
+	struct exit_scan scan;
+	uint64_t nr_intervals;
+	/* from the beginning to the end, with gaps; ns */
+	uint64_t span;
+	/* histograms of VMs and of the host were recorded */
+	bool vm_latency, host_latency;
+	uint64_t nr_samples, nr_sections, nr_lost, nr_skipped, nr_off;
+	/* some of the VMs that it has, whether they were selected or not */
+	char vms[16][VM_ID_SIZE];
+	size_t nr_vms;
+	bool any_vcpus;
+};
+
+/* STATUS_OK, or the program's status after a message.  Free it in any case. */
+int recording_sum_read(struct recording_sum *sum, const char *path,
+		       const struct exit_selection *sel);
+/* Is there anything in it?  STATUS_OK, or STATUS_ERROR after a message. */
+int recording_sum_check(const struct recording_sum *sum,
+			const struct exit_selection *sel);
+/* Say on stderr what is missing in it. */
+void recording_sum_note(const struct recording_sum *sum);
+void recording_sum_free(struct recording_sum *sum);
+/* The order of a sum's scopes, which tells apart who only have the same name. */
+int recording_compare(const void *a, const void *b);
+
+#endif

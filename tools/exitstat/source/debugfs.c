@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/message.h"
+#include "base/parse.h"
+#include "source/debugfs.h"
+#include "source/kvmlatency.h"
+#include "source/kvmstats.h"
+#include "source/vmname.h"
+
+/* All reasons there are need some 10 KiB. */
+#define MAX_FILE_SIZE (1 << 20)
+#define MAX_LISTED_VMS 16
+
+static void set_host_path(char *path, const char *debugfs)
+{
+	snprintf(path, PATH_MAX, "%s/kvm/exit_stats", debugfs);
+}
+
+/* As the effective user, who may have CAP_DAC_READ_SEARCH; not as access(). */
+static bool exists(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
+/* Where debugfs is to be mounted but is not, there is an empty directory. */
+static bool is_empty_dir(const char *path)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+	bool empty = true;
+
+	if (!dir)
+		return false;
+
+	while (empty && (entry = readdir(dir)))
+		empty = !strcmp(entry->d_name, ".") ||
+			!strcmp(entry->d_name, "..");
+	closedir(dir);
+	return empty;
+}
+
+enum trouble {
+	NO_PERMISSION,
+	FORBIDDEN,
+	NOT_MOUNTED,
+	NO_KVM,
+	NO_FILE,
+	OTHER_TROUBLE,
+};
+
+/* Why the host's file cannot be opened, from the outermost cause on. */
+static enum trouble find_trouble(const char *debugfs, int error)
+{
+	char kvm[PATH_MAX];
+
+	if (error == EACCES)
+		return NO_PERMISSION;
+	if (error == EPERM)
+		return FORBIDDEN;
+	if (error != ENOENT && error != ENOTDIR)
+		return OTHER_TROUBLE;
+
+	if (!is_dir(debugfs) || is_empty_dir(debugfs))
+		return NOT_MOUNTED;
+
+	snprintf(kvm, sizeof(kvm), "%s/kvm", debugfs);
+	return is_dir(kvm) ? NO_FILE : NO_KVM;
+}
+
+static int explain_host(const char *debugfs, const char *path, int error)
+{
+	switch (find_trouble(debugfs, error)) {
+	case NO_PERMISSION:
+		return fail(STATUS_ERROR,
+			    "no permission to read %s: run exitstat as root",
+			    path);
+	case FORBIDDEN:
+		return fail(
+			STATUS_ERROR,
+			"the kernel forbids reading %s, even to root: kernel lockdown may be the reason, see /sys/kernel/security/lockdown",
+			path);
+	case NOT_MOUNTED:
+		return fail(
+			STATUS_ERROR,
+			"debugfs is not mounted on %s: mount -t debugfs none %s",
+			debugfs, debugfs);
+	case NO_KVM:
+		return fail(
+			STATUS_ERROR,
+			"the module kvm is not loaded: modprobe kvm_intel or modprobe kvm_amd");
+	case NO_FILE:
+		return fail(
+			STATUS_UNSUPPORTED,
+			"there is no %s: load kvm_intel or kvm_amd, of a kernel whose KVM has exit accounting",
+			path);
+	case OTHER_TROUBLE:
+		break;
+	}
+	return fail(STATUS_ERROR, "cannot read %s: %s", path, strerror(error));
+}
+
+/*
+ * False if this user cannot read debugfs or it has nothing, and @why then gets a
+ * few words.  True leaves all other errors to those who read it.
+ */
+static bool is_readable(const char *debugfs, char *why, size_t size)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	set_host_path(path, debugfs);
+	fd = open_file(path);
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+
+	switch (find_trouble(debugfs, errno)) {
+	case NO_PERMISSION:
+		snprintf(why, size, "no permission for %s", path);
+		return false;
+	case FORBIDDEN:
+		snprintf(why, size, "the kernel forbids %s", path);
+		return false;
+	case NOT_MOUNTED:
+		snprintf(why, size, "it is not mounted on %s", debugfs);
+		return false;
+	case NO_KVM:
+	case NO_FILE:
+		snprintf(why, size, "there is no %s", path);
+		return false;
+	case OTHER_TROUBLE:
+		break;
+	}
+	return true;
+}
+
+static int is_vm_dir(const struct dirent *entry)
+{
+	return is_vm_id(entry->d_name, false);
+}
+
+/* A file of debugfs that may go with its VM at any time. */
+struct vm_file {
+	const struct source_paths *paths;
+	char path[PATH_MAX];
+	char *text;
+	size_t len;
+};
+
+/*
+ * Read a VM's or vCPU's @name.  False if it is gone; *status is what else went
+ * wrong.
+ */
+static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
+			 const char *name, int *status)
+{
+	char dir[PATH_MAX];
+	int error;
+
+	*status = STATUS_OK;
+	snprintf(dir, sizeof(dir), "%s/kvm/%s", file->paths->debugfs, vm);
+	snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s",
+		 file->paths->debugfs, vm, vcpu, name);
+
+	file->text = read_file(file->path, MAX_FILE_SIZE, &file->len);
+	error = errno;
+	if (file->text)
+		return true;
+	/* debugfs gives EIO for a file that was removed while it was open. */
+	if (error == ENOENT || !is_dir(dir))
+		return false;
+	*status = explain_host(file->paths->debugfs, file->path, error);
+	return true;
+}
+
+/* False if the VM is gone. */
+static bool read_scope(struct exit_scope *scope, const char *vcpu,
+		       const struct source_paths *paths, bool latency,
+		       int *status)
+{
+	struct vm_file file = { .paths = paths };
+
+	if (!read_vm_file(&file, scope->vm, vcpu, "exit_stats", status))
+		return false;
+	if (*status)
+		return true;
+	*status = kvmstats_parse(&scope->snap, file.path, scope_name(scope),
+				 file.text, file.len);
+	free(file.text);
+	if (*status || !latency)
+		return true;
+
+	/* It is not there if the module was loaded without histograms. */
+	if (!read_vm_file(&file, scope->vm, vcpu, "exit_latency", status) ||
+	    *status)
+		return true;
+	*status = kvmlatency_parse(&scope->latency, file.path,
+				   scope_name(scope), file.text, file.len);
+	free(file.text);
+	return true;
+}
+
+/* vcpu<N> */
+static bool parse_vcpu(const char *name, uint32_t *nr)
+{
+	char again[VM_ID_SIZE];
+	uint64_t value;
+
+	if (strncmp(name, "vcpu", 4) ||
+	    !parse_u64(name + 4, UINT32_MAX, &value))
+		return false;
+	*nr = value;
+	snprintf(again, sizeof(again), "vcpu%u", *nr);
+	return !strcmp(name, again);
+}
+
+static int is_vcpu_dir(const struct dirent *entry)
+{
+	uint32_t nr;
+
+	return parse_vcpu(entry->d_name, &nr);
+}
+
+static void free_list(struct dirent **list, int nr)
+{
+	while (nr-- > 0)
+		free(list[nr]);
+	free(list);
+}
+
+/* The names of @dir's entries, none if it is gone. */
+static int list_dir(const char *dir, int (*filter)(const struct dirent *),
+		    struct dirent ***list)
+{
+	int nr;
+
+	*list = NULL;
+	nr = scandir(dir, list, filter, versionsort);
+	return nr > 0 ? nr : 0;
+}
+
+/* @vm is a copy: its place in the scan moves. */
+static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
+		     const char *name, const struct source_paths *paths,
+		     bool latency)
+{
+	struct exit_scope *scope = scan_add(scan);
+	char dir[NAME_MAX + 2];
+	int status;
+
+	if (!scope)
+		return out_of_memory();
+
+	scope->kind = SCOPE_VCPU;
+	strcpy(scope->vm, vm->vm);
+	strcpy(scope->name, vm->name);
+	memcpy(scope->id, vm->id, sizeof(scope->id));
+	parse_vcpu(name, &scope->vcpu);
+
+	snprintf(dir, sizeof(dir), "/%s", name);
+	if (!read_scope(scope, dir, paths, latency, &status))
+		scan_drop_last(scan);
+	return status;
+}
+
+static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
+		      const struct source_paths *paths,
+		      const struct exit_selection *sel, struct dirent **list,
+		      int nr)
+{
+	uint32_t vcpu;
+	int i, status;
+
+	for (i = 0; i < nr; i++) {
+		parse_vcpu(list[i]->d_name, &vcpu);
+		if (sel->vcpu >= 0 && sel->vcpu != vcpu)
+			continue;
+		status = read_vcpu(scan, vm, list[i]->d_name, paths,
+				   sel->vcpu_latency);
+		if (status)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+/* One VM, of which @vm has all but the counters, and its vCPUs. */
+static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
+		   const struct source_paths *paths,
+		   const struct exit_selection *sel)
+{
+	const bool details = !sel->details_of ||
+			     !strcmp(sel->details_of, vm->vm);
+	const bool vcpus = sel->vcpus && details;
+	struct dirent **list = NULL;
+	struct exit_scope *scope;
+	char dir[PATH_MAX];
+	int status, nr = 0;
+
+	if (vcpus || sel->nr_vcpus) {
+		snprintf(dir, sizeof(dir), "%s/kvm/%s", paths->debugfs, vm->vm);
+		nr = list_dir(dir, is_vcpu_dir, &list);
+		vm->nr_vcpus = nr;
+	}
+
+	if (sel->vms) {
+		scope = scan_add(scan);
+		status = scope ? STATUS_OK : out_of_memory();
+		if (scope) {
+			*scope = *vm;
+			if (!read_scope(scope, "", paths,
+					sel->vm_latency && details, &status))
+				scan_drop_last(scan);
+		}
+		if (status)
+			goto out;
+	}
+
+	status = vcpus ? read_vcpus(scan, vm, paths, sel, list, nr) : STATUS_OK;
+out:
+	free_list(list, nr);
+	return status;
+}
+
+/*
+ * Who the VM is: a directory's inode and the start of a process do not come
+ * again.  False if it is gone.
+ */
+static bool identify(struct exit_scope *vm, const char *id,
+		     const struct source_paths *paths)
+{
+	char path[PATH_MAX], pid[VM_ID_SIZE];
+	struct stat st;
+
+	*vm = (struct exit_scope){ .kind = SCOPE_VM };
+	strcpy(vm->vm, id);
+
+	snprintf(path, sizeof(path), "%s/kvm/%s", paths->debugfs, id);
+	if (stat(path, &st))
+		return false;
+	vm->id[0] = st.st_ino;
+
+	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(id, "-"), id);
+	vm->id[1] = vm_start_time(paths->procfs, pid);
+	vm_name(paths->procfs, pid, vm->name);
+	return true;
+}
+
+static bool is_glob(const char *pattern)
+{
+	return strpbrk(pattern, "*?[");
+}
+
+/* Also mark each pattern that has found something. */
+static bool is_selected(const struct exit_scope *vm,
+			const struct exit_selection *sel, bool *found)
+{
+	bool selected = !sel->nr_vm_patterns;
+	size_t i;
+
+	for (i = 0; i < sel->nr_vm_patterns; i++) {
+		if (scope_matches(vm, sel->vm_patterns[i]))
+			selected = found[i] = true;
+	}
+	return selected;
+}
+
+static int no_such_vm(const char *pattern, struct dirent **vms, int nr_vms)
+{
+	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2) + 32];
+	size_t len = 0;
+	int i;
+
+	if (!nr_vms)
+		return fail(STATUS_ERROR,
+			    "there is no VM %s: no VM is running now", pattern);
+
+	for (i = 0; i < nr_vms && i < MAX_LISTED_VMS; i++)
+		len += snprintf(list + len, sizeof(list) - len, "%s%s",
+				i ? ", " : "", vms[i]->d_name);
+	if (i < nr_vms)
+		snprintf(list + len, sizeof(list) - len, " and %d more",
+			 nr_vms - i);
+
+	return fail(
+		STATUS_ERROR,
+		"there is no VM %s: choose one of %s, or see 'exitstat list'",
+		pattern, list);
+}
+
+static int vm_ended(const char *vm)
+{
+	return fail(
+		STATUS_ERROR,
+		"VM %s ended before it was read: only the host's totals, 'exitstat show', still have its exits",
+		vm);
+}
+
+/* Complain of a VM that the user named and that is not in the scan. */
+static int check_named(const struct exit_scan *scan,
+		       const struct exit_selection *sel, struct dirent **vms,
+		       int nr_vms, const bool *found)
+{
+	size_t p, i;
+
+	for (p = 0; p < sel->nr_vm_patterns; p++) {
+		const char *pattern = sel->vm_patterns[p];
+
+		if (is_glob(pattern))
+			continue;
+		if (!found[p])
+			return sel->again ? vm_ended(pattern) :
+					    no_such_vm(pattern, vms, nr_vms);
+		for (i = 0; i < scan->nr_scopes; i++) {
+			if (scope_matches(&scan->scopes[i], pattern))
+				break;
+		}
+		if (i == scan->nr_scopes && sel->vms)
+			return vm_ended(pattern);
+	}
+	return STATUS_OK;
+}
+
+/* @found has room for a mark for each pattern. */
+static int read_vms(struct exit_scan *scan, const struct source_paths *paths,
+		    const struct exit_selection *sel, struct dirent **vms,
+		    int nr_vms, bool *found)
+{
+	struct exit_scope vm;
+	int i, status;
+
+	for (i = 0; i < nr_vms; i++) {
+		if (!identify(&vm, vms[i]->d_name, paths) ||
+		    !is_selected(&vm, sel, found))
+			continue;
+		status = read_vm(scan, &vm, paths, sel);
+		if (status)
+			return status;
+	}
+	if (sel->may_have_ended)
+		return STATUS_OK;
+	return check_named(scan, sel, vms, nr_vms, found);
+}
+
+static int read_all_vms(struct exit_scan *scan,
+			const struct source_paths *paths,
+			const struct exit_selection *sel)
+{
+	char path[PATH_MAX];
+	struct dirent **vms = NULL;
+	int nr_vms, status;
+	bool *found;
+
+	set_host_path(path, paths->debugfs);
+	if (!exists(path))
+		return explain_host(paths->debugfs, path, errno);
+
+	snprintf(path, sizeof(path), "%s/kvm", paths->debugfs);
+	nr_vms = scandir(path, &vms, is_vm_dir, versionsort);
+	if (nr_vms < 0)
+		return explain_host(paths->debugfs, path, errno);
+
+	found = calloc(sel->nr_vm_patterns + 1, sizeof(*found));
+	status = found ? read_vms(scan, paths, sel, vms, nr_vms, found) :
+			 out_of_memory();
+
+	free(found);
+	free_list(vms, nr_vms);
+	return status;
+}
+
+static int read_host_file(const char *debugfs, const char *name, char *path,
+			  char **text, size_t *len)
+{
+	snprintf(path, PATH_MAX, "%s/kvm/%s", debugfs, name);
+	*text = read_file(path, MAX_FILE_SIZE, len);
+	return *text ? STATUS_OK : explain_host(debugfs, path, errno);
+}
+
+static int read_host(struct exit_scope *scope, const char *debugfs,
+		     bool latency)
+{
+	char path[PATH_MAX];
+	char *text;
+	size_t len;
+	int status;
+
+	scope->kind = SCOPE_HOST;
+	status = read_host_file(debugfs, "exit_stats", path, &text, &len);
+	if (status)
+		return status;
+	status = kvmstats_parse(&scope->snap, path, "host", text, len);
+	free(text);
+	if (status || !latency)
+		return status;
+
+	/* It is not there if the module was loaded without histograms. */
+	snprintf(path, sizeof(path), "%s/kvm/exit_latency", debugfs);
+	if (!exists(path))
+		return STATUS_OK;
+	status = read_host_file(debugfs, "exit_latency", path, &text, &len);
+	if (status)
+		return status;
+	status = kvmlatency_parse(&scope->latency, path, "host", text, len);
+	free(text);
+	return status;
+}
+
+static unsigned int probe(const struct source_paths *paths, char *why,
+			  size_t size)
+{
+	return is_readable(paths->debugfs, why, size) ?
+		       debugfs_source.abilities :
+		       0;
+}
+
+static int read_debugfs(struct source *source, const struct exit_selection *sel,
+			struct exit_scan *scan)
+{
+	struct exit_scope *scope;
+	int status = STATUS_OK;
+
+	if (sel->host) {
+		scope = scan_add(scan);
+		status = scope ? read_host(scope, source->paths.debugfs,
+					   sel->host_latency) :
+				 out_of_memory();
+	}
+	if (!status && (sel->vms || sel->vcpus))
+		status = read_all_vms(scan, &source->paths, sel);
+	return status;
+}
+
+const struct source_ops debugfs_source = {
+	.name = "debugfs",
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_LATENCY |
+		     SOURCE_SINCE_LOAD,
+	.probe = probe,
+	.read = read_debugfs,
+};

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/message.h"
+#include "source/list.h"
+#include "source/source.h"
+
+unsigned int source_wanted(const struct exit_selection *sel)
+{
+	return (sel->host ? SOURCE_HOST : 0) | (sel->vms ? SOURCE_VMS : 0) |
+	       (sel->vcpus ? SOURCE_VCPUS : 0);
+}
+
+/* Has @abilities all of @want, and is it of the same side of the VM? */
+static bool can(unsigned int abilities, unsigned int want)
+{
+	return abilities && (abilities & want) == want &&
+	       !((abilities ^ want) & SOURCE_FROM_INSIDE);
+}
+
+void source_names(unsigned int want, char *names, size_t size)
+{
+	size_t i, len = 0;
+
+	*names = '\0';
+	for (i = 0; sources[i] && len < size; i++) {
+		if (can(sources[i]->abilities, want))
+			len += snprintf(names + len, size - len, "%s%s",
+					len ? ", " : "", sources[i]->name);
+	}
+}
+
+/* The source that the user named. */
+static int find_named(const char *name, unsigned int want,
+		      const struct source_ops **ops)
+{
+	char names[128];
+	size_t i;
+
+	source_names(want, names, sizeof(names));
+	for (i = 0; sources[i]; i++) {
+		if (!strcmp(sources[i]->name, name))
+			break;
+	}
+	if (!sources[i])
+		return fail(STATUS_USAGE,
+			    "unknown source '%s': choose one of %s", name,
+			    names);
+	if (!can(sources[i]->abilities, want))
+		return fail(
+			STATUS_USAGE,
+			"the source %s does not have what is asked for: choose one of %s",
+			name, names);
+	*ops = sources[i];
+	return STATUS_OK;
+}
+
+/* The first one that can be read, or else the first one. */
+static void find_first(struct source *source, unsigned int want)
+{
+	const struct source_ops *first = NULL;
+	char why[sizeof(source->why)];
+	size_t i;
+
+	for (i = 0; sources[i]; i++) {
+		const struct source_ops *ops = sources[i];
+
+		if (!can(ops->abilities, want))
+			continue;
+		*why = '\0';
+		source->abilities =
+			ops->probe(&source->paths, why, sizeof(why));
+		if (can(source->abilities, want)) {
+			source->ops = ops;
+			source->better = first;
+			return;
+		}
+		if (!first) {
+			first = ops;
+			strcpy(source->why, why);
+		}
+	}
+	source->ops = first;
+	source->abilities = first->abilities;
+}
+
+int source_open(struct source *source, const struct source_paths *paths,
+		const char *name, unsigned int want)
+{
+	char why[sizeof(source->why)];
+	int status = STATUS_OK;
+
+	*source = (struct source){ .paths = *paths };
+	if (name) {
+		status = find_named(name, want, &source->ops);
+		if (status)
+			return status;
+		/* If it cannot be read, that is said when it is read. */
+		source->abilities = source->ops->probe(paths, why, sizeof(why));
+	} else {
+		find_first(source, want);
+	}
+	if (source->ops->open)
+		status = source->ops->open(source);
+	return status;
+}
+
+int source_read(struct source *source, const struct exit_selection *sel,
+		struct exit_scan *scan)
+{
+	int status;
+
+	scan->realtime = clock_now(CLOCK_REALTIME);
+	scan->monotonic = clock_now(CLOCK_MONOTONIC);
+	snprintf(scan->source, sizeof(scan->source), "%s", source->ops->name);
+	status = source->ops->read(source, sel, scan);
+	scan_sort(scan);
+	return status;
+}
+
+void source_close(struct source *source)
+{
+	if (source->ops && source->ops->close)
+		source->ops->close(source);
+	source->ops = NULL;
+}

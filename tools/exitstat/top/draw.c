@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What 'exitstat top' puts on the screen. */
+#include <ncurses.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/text.h"
+#include "top/state.h"
+
+/* A screen of fewer lines has no room for all of the header. */
+#define LINES_FOR_BAR 16
+#define LINES_FOR_PHASES 12
+
+/* A phase of vCPUs' time is in this colour, or drawn with its first letter. */
+static const short phase_colors[NR_PHASES] = {
+	[PHASE_GUEST] = COLOR_GREEN,	   [PHASE_HANDLE] = COLOR_RED,
+	[PHASE_USER] = COLOR_YELLOW,	   [PHASE_WAIT] = COLOR_BLUE,
+	[PHASE_PREEMPTED] = COLOR_MAGENTA,
+};
+
+/* Those that mark without colours, too. */
+static const attr_t plain_attributes[NR_INKS] = {
+	[INK_GUEST... INK_FILL - 1] = A_BOLD,
+	[INK_HEADING] = A_BOLD | A_UNDERLINE,
+	[INK_SORTED] = A_BOLD | A_REVERSE,
+	[INK_CURSOR] = A_REVERSE,
+	[INK_KEYS] = A_BOLD,
+	[INK_FLAG] = A_BOLD | A_REVERSE,
+};
+
+void top_init_draw(struct top *top)
+{
+	const char *no_color = getenv("NO_COLOR");
+	enum exit_phase p;
+
+	if ((no_color && *no_color) || !has_colors() || start_color() == ERR ||
+	    COLOR_PAIRS < NR_INKS)
+		return;
+	top->colors = true;
+	use_default_colors();
+	for (p = 0; p < NR_PHASES; p++) {
+		init_pair(INK_GUEST + p, phase_colors[p], -1);
+		init_pair(INK_GUEST + p + INK_FILL, phase_colors[p],
+			  phase_colors[p]);
+	}
+	init_pair(INK_HEADING, COLOR_BLACK, COLOR_WHITE);
+	init_pair(INK_SORTED, COLOR_BLACK, COLOR_CYAN);
+	init_pair(INK_CURSOR, COLOR_BLACK, COLOR_CYAN);
+	init_pair(INK_KEYS, COLOR_CYAN, -1);
+	init_pair(INK_FLAG, COLOR_BLACK, COLOR_YELLOW);
+}
+
+int top_attributes(const struct top *top, enum top_ink ink)
+{
+	if (top->colors)
+		return COLOR_PAIR(ink) | (ink == INK_KEYS ? A_BOLD : 0);
+	return plain_attributes[ink];
+}
+
+int top_put(int y, int x, int width, int attributes, const char *text)
+{
+	char copy[LINE_SIZE];
+	int columns;
+
+	if (width < 0 || width > COLS - x)
+		width = COLS - x;
+	if (width <= 0 || y < 0 || y >= LINES)
+		return 0;
+	columns = text_fit(copy, sizeof(copy), text, width);
+	attrset(attributes);
+	mvaddstr(y, x, copy);
+	attrset(A_NORMAL);
+	return columns;
+}
+
+void top_fill(const struct top *top, int y, int x, int width, enum top_ink ink,
+	      char c)
+{
+	if (width > COLS - x)
+		width = COLS - x;
+	if (width <= 0 || y >= LINES)
+		return;
+	attrset(top->colors ? COLOR_PAIR(ink + INK_FILL) : A_NORMAL);
+	mvhline(y, x, c, width);
+	attrset(A_NORMAL);
+}
+
+/* Keys and what they do, each "key what". */
+static void draw_keys(const struct top *top, int y, const char *const *keys)
+{
+	char key[32];
+	int x = 0;
+
+	for (; *keys; keys++) {
+		const char *what = strchr(*keys, ' ');
+
+		if (x + text_width(*keys) > COLS)
+			break;
+		snprintf(key, sizeof(key), "%.*s", (int)(what - *keys), *keys);
+		x += top_put(y, x, -1, top_attributes(top, INK_KEYS), key);
+		x += top_put(y, x, -1, A_NORMAL, what) + 2;
+	}
+}
+
+/* As many lines as it needs, up from @y. */
+static void draw_message(int y, const char *message)
+{
+	char lines[8][LINE_SIZE];
+	size_t len, blank;
+	int nr = 0, i;
+
+	while (*message && nr < (int)ARRAY_SIZE(lines)) {
+		len = text_bytes(message, COLS - 1);
+		for (blank = len; message[len] && blank; blank--) {
+			if (message[blank] == ' ') {
+				len = blank;
+				break;
+			}
+		}
+		if (!len)
+			break;
+		snprintf(lines[nr++], sizeof(*lines), "%.*s", (int)len,
+			 message);
+		message += len;
+		message += *message == ' ';
+	}
+	for (i = 0; i < nr; i++) {
+		move(y - nr + 1 + i, 0);
+		clrtoeol();
+		top_put(y - nr + 1 + i, 0, -1, A_BOLD, lines[i]);
+	}
+}
+
+static void draw_status(const struct top *top, int y)
+{
+	static const char *const reason_keys[] = {
+		"q quit",	"? help",	 "1 host",   "2 VMs",
+		"3 vCPUs",	"Enter latency", "</> sort", "/ filter",
+		"Space freeze", "c clear",	 "u units",  NULL,
+	};
+	static const char *const scope_keys[] = {
+		"q quit",	"? help",	 "1 host",   "2 VMs",
+		"3 vCPUs",	"Enter reasons", "</> sort", "/ filter",
+		"Space freeze", "c clear",	 "u units",  NULL,
+	};
+	static const char *const guest_keys[] = {
+		"q quit",	"? help",  "</> sort", "r reverse", "/ filter",
+		"Space freeze", "c clear", "u units",  NULL,
+	};
+	static const char *const histogram_keys[] = {
+		"q quit",	"Esc back", "\u2191/\u2193 reason",
+		"Space freeze", "c clear",  "u units",
+		NULL,
+	};
+	char text[FILTER_SIZE + 2];
+
+	if (top->editing) {
+		snprintf(text, sizeof(text), "/%s",
+			 top->views[top->view].filter);
+		move(y, top_put(y, 0, COLS - 1, A_BOLD, text));
+		curs_set(1);
+		return;
+	}
+	curs_set(0);
+	if (*top->message)
+		draw_message(y, top->message);
+	else if (*top->feed.error)
+		draw_message(y, top->feed.error);
+	else if (top->histogram)
+		draw_keys(top, y, histogram_keys);
+	else if (top->feed.source->abilities & SOURCE_FROM_INSIDE)
+		draw_keys(top, y, guest_keys);
+	else
+		draw_keys(top, y,
+			  top_has_reasons(top) ? reason_keys : scope_keys);
+}
+
+static void draw_help(const struct top *top)
+{
+	const int room = LINES - 3;
+	int nr = 0, rows, width, i;
+
+	while (top_key_help[nr].keys)
+		nr++;
+	/* In two columns if one has no room for all. */
+	rows = nr > room && COLS >= 70 ? (nr + 1) / 2 : nr;
+	width = rows < nr ? COLS / 2 : COLS;
+
+	top_put(0, 0, -1, A_BOLD, "exitstat top: keys");
+	for (i = 0; i < nr; i++) {
+		const int x = i / rows * width;
+		const int y = 2 + i % rows;
+
+		if (y >= LINES - 1)
+			continue;
+		top_put(y, x, 8, top_attributes(top, INK_KEYS),
+			top_key_help[i].keys);
+		top_put(y, x + 9, width - 10, A_NORMAL, top_key_help[i].help);
+	}
+	for (i = 0; top_help_text[i] && rows + 3 + i < LINES - 1; i++)
+		top_put(rows + 3 + i, 0, -1, A_NORMAL, top_help_text[i]);
+	top_put(LINES - 1, 0, -1, A_NORMAL, "Any key goes back.");
+}
+
+void top_draw(struct top *top)
+{
+	const bool bar = LINES >= LINES_FOR_BAR;
+	const bool has_phases = LINES >= LINES_FOR_PHASES;
+	const int y = 2 + has_phases + bar;
+	const int height = LINES - 1 - y;
+
+	/* Both change the lines that are on the screen. */
+	top->page = height > 1 ? height - 1 : 0;
+	top_update_lines(top);
+
+	erase();
+	if (top->help) {
+		draw_help(top);
+	} else {
+		top_draw_header(top, has_phases, bar);
+		if (height > 0 && top->histogram)
+			top_draw_histogram(top, y, height);
+		else if (height > 0)
+			top_draw_table(top, y, height);
+		draw_status(top, LINES - 1);
+	}
+	refresh();
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/message.h"
+#include "base/replace.h"
+#include "view/lines.h"
+#include "view/output.h"
+#include "view/scan_csv.h"
+#include "view/scan_json.h"
+#include "view/scan_metrics.h"
+#include "view/scan_table.h"
+
+/* Put the scopes in the order in which a list shows them. */
+static bool sort_scopes(const struct format *format, struct exit_scan *scan)
+{
+	struct exit_line *lines = scope_lines(scan, format->sort, format->ns);
+	struct exit_scope *sorted =
+		malloc((scan->nr_scopes + 1) * sizeof(*sorted));
+	bool ok = lines && sorted;
+	size_t i;
+
+	for (i = 0; ok && i < scan->nr_scopes; i++)
+		sorted[i] = *lines[i].scope;
+	if (ok)
+		memcpy(scan->scopes, sorted, scan->nr_scopes * sizeof(*sorted));
+	free(lines);
+	free(sorted);
+	return ok;
+}
+
+static int prepare(const struct format *format, struct exit_scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < scan->nr_scopes; i++) {
+		if (format->ns && !scan->scopes[i].snap.tsc_khz)
+			return fail(
+				STATUS_ERROR,
+				"the TSC's frequency is not known here: use --units cycles");
+	}
+
+	if (format->list && format->sort && scan->nr_scopes &&
+	    !sort_scopes(format, scan))
+		return out_of_memory();
+	return STATUS_OK;
+}
+
+/* False if memory runs out. */
+static bool print_scan(FILE *out, struct output *output,
+		       const struct exit_scan *scan)
+{
+	const struct format *format = output->format;
+
+	switch (format->kind) {
+	case FORMAT_JSON:
+		return print_scan_json(out, format, scan);
+	case FORMAT_CSV:
+		return print_scan_csv(out, format, scan, &output->begun);
+	case FORMAT_OPENMETRICS:
+		print_scan_metrics(out, format, scan, false);
+		return true;
+	case FORMAT_TABLE:
+		break;
+	}
+	return print_scan_table(out, format, scan, &output->begun);
+}
+
+static int write_file(const struct output *output, const struct exit_scan *scan)
+{
+	struct replacement file;
+	int status = replace_open(&file, output->textfile);
+
+	if (status)
+		return status;
+	print_scan_metrics(file.stream, output->format, scan, true);
+	return replace_commit(&file);
+}
+
+int output_scan(struct output *output, struct exit_scan *scan)
+{
+	int status = prepare(output->format, scan);
+
+	if (status)
+		return status;
+	if (output->textfile)
+		return write_file(output, scan);
+	return print_scan(stdout, output, scan) ? STATUS_OK : out_of_memory();
+}

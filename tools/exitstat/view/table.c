@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/message.h"
+#include "view/table.h"
+#include "view/table_render.h"
+
+void table_print_columns(const struct table *table, FILE *out)
+{
+	size_t i;
+
+	fputs("\nColumns:\n", out);
+	for (i = 0; i < table->nr_columns; i++)
+		fprintf(out, "  %-25s %s\n", table->columns[i].name,
+			table->columns[i].help);
+}
+
+static bool is_named(const char *column, const char *name, size_t len)
+{
+	return column && strlen(column) == len &&
+	       !strncasecmp(column, name, len);
+}
+
+const struct column *table_find(const struct table *table, const char *name,
+				size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < table->nr_columns; i++) {
+		const struct column *column = &table->columns[i];
+
+		if (is_named(column->name, name, len) ||
+		    is_named(column->ns_name, name, len))
+			return column;
+	}
+	return NULL;
+}
+
+static const char *skip(const char *text, char c)
+{
+	return *text == c ? text + 1 : text;
+}
+
+int table_check(const struct table *table, const char *columns,
+		const char *sort, const char *command)
+{
+	size_t len, nr = 0;
+	const char *name;
+
+	if (sort) {
+		name = skip(sort, '-');
+		if (!table_find(table, name, strlen(name)))
+			return fail(
+				STATUS_USAGE,
+				"unknown column '%s', see 'exitstat %s --help'",
+				name, command);
+	}
+	if (!columns)
+		return STATUS_OK;
+
+	for (name = skip(columns, '+');; name += len + 1) {
+		len = strcspn(name, ",");
+		if (!table_find(table, name, len))
+			return fail(
+				STATUS_USAGE,
+				"unknown column '%.*s', see 'exitstat %s --help'",
+				(int)len, name, command);
+		if (++nr > MAX_COLUMNS / 2)
+			return fail(STATUS_USAGE, "more than %d columns",
+				    MAX_COLUMNS / 2);
+		if (!name[len])
+			return STATUS_OK;
+	}
+}
+
+static void add_column(struct layout *layout, const struct column *column)
+{
+	size_t i;
+
+	for (i = 0; i < layout->nr_columns; i++) {
+		if (layout->columns[i] == column)
+			return;
+	}
+	if (layout->nr_columns < MAX_COLUMNS)
+		layout->columns[layout->nr_columns++] = column;
+}
+
+void layout_init(struct layout *layout, const struct table *table,
+		 const int *ids, const char *columns, bool ns)
+{
+	size_t i, len;
+
+	*layout = (struct layout){ .table = table, .ns = ns };
+
+	for (; (!columns || *columns == '+') && *ids >= 0; ids++) {
+		for (i = 0; i < table->nr_columns; i++) {
+			if (table->columns[i].id == *ids)
+				add_column(layout, &table->columns[i]);
+		}
+	}
+	if (!columns)
+		return;
+
+	for (columns = skip(columns, '+');; columns += len + 1) {
+		len = strcspn(columns, ",");
+		add_column(layout, table_find(table, columns, len));
+		if (!columns[len])
+			break;
+	}
+}
+
+const char *layout_heading(const struct layout *layout, size_t column)
+{
+	const struct column *c = layout->columns[column];
+
+	return layout->ns && c->ns_name ? c->ns_name : c->name;
+}
+
+static int compare_cells(const struct cell *x, const struct cell *y)
+{
+	double p, q;
+
+	if (x->type == CELL_TEXT && y->type == CELL_TEXT)
+		return strverscmp(x->text, y->text);
+	/* Counters are more exact than a double. */
+	if (x->type == CELL_U64 && y->type == CELL_U64)
+		return (x->u64 < y->u64) - (x->u64 > y->u64);
+	p = x->type == CELL_U64 ? x->u64 : x->real;
+	q = y->type == CELL_U64 ? y->u64 : y->real;
+	return (p < q) - (p > q);
+}
+
+int table_compare(const struct table *table, const struct column *column,
+		  bool reverse, const void *a, const void *b)
+{
+	struct cell x = {}, y = {};
+	int order;
+
+	table->get(a, column->id, &x);
+	table->get(b, column->id, &y);
+	if (x.type == CELL_NONE || y.type == CELL_NONE)
+		return (x.type == CELL_NONE) - (y.type == CELL_NONE);
+	if ((x.type == CELL_TEXT) != (y.type == CELL_TEXT))
+		return 0;
+	order = compare_cells(&x, &y);
+	return reverse ? -order : order;
+}
+
+struct sorting {
+	const struct table *table;
+	const struct column *column;
+	bool reverse;
+};
+
+static int compare_lines(const void *a, const void *b, void *data)
+{
+	const struct sorting *sorting = data;
+
+	return table_compare(sorting->table, sorting->column, sorting->reverse,
+			     a, b);
+}
+
+void table_sort(const struct table *table, const char *sort, void *lines,
+		size_t nr, size_t size)
+{
+	struct sorting sorting = { .table = table };
+
+	if (!sort || !nr)
+		return;
+
+	sorting.reverse = *sort == '-';
+	sort = skip(sort, '-');
+	sorting.column = table_find(table, sort, strlen(sort));
+	/* glibc's is a merge sort: what is equal stays in its order. */
+	qsort_r(lines, nr, size, compare_lines, &sorting);
+}
+
+void cell_format(const struct cell *cell, char *text, size_t size)
+{
+	switch (cell->type) {
+	case CELL_NONE:
+		snprintf(text, size, "-");
+		break;
+	case CELL_TEXT:
+		snprintf(text, size, "%s", cell->text);
+		break;
+	case CELL_U64:
+		snprintf(text, size, "%" PRIu64, cell->u64);
+		break;
+	case CELL_REAL:
+		snprintf(text, size, "%.*f", cell->decimals, cell->real);
+		break;
+	}
+}
+
+static void print_cells(FILE *out, const struct layout *layout,
+			const void *line)
+{
+	char text[CELL_SIZE];
+	size_t i;
+
+	for (i = 0; i < layout->nr_columns; i++) {
+		struct cell cell = {};
+
+		layout->table->get(line, layout->columns[i]->id, &cell);
+		cell_format(&cell, text, sizeof(text));
+		fwrite(text, 1, strlen(text) + 1, out);
+	}
+}
+
+bool table_print(FILE *out, const struct layout *layout, const void *lines,
+		 size_t nr, size_t size)
+{
+	struct table_heading headings[MAX_COLUMNS];
+	char *cells = NULL;
+	size_t i, len;
+	FILE *memory = open_memstream(&cells, &len);
+	bool ok = false;
+
+	if (!memory)
+		return false;
+
+	for (i = 0; i < layout->nr_columns; i++)
+		headings[i] = (struct table_heading){
+			.name = layout_heading(layout, i),
+			.right = !layout->columns[i]->text,
+		};
+	for (i = 0; i < nr; i++)
+		print_cells(memory, layout, (const char *)lines + i * size);
+
+	ok = !ferror(memory);
+	ok = !fclose(memory) && ok;
+	if (ok)
+		ok = table_render(out, headings, layout->nr_columns, cells, nr);
+	free(cells);
+	return ok;
+}
