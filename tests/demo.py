@@ -51,6 +51,11 @@ def rows(machine, vm):
     return {row["reason"]: row for row in scope["reasons"]}, scope["total"]
 
 
+# How long that takes: Bochs emulates some 30 million instructions a second.
+HOST_BOOTS = {"bochs": "1 to 3 minutes: GRUB reads the kernel, which unpacks itself and starts"}
+GUEST_BOOTS = {"bochs": "half a minute to 2 minutes"}
+SOON = "10 to 40 seconds"
+
 # What the story asks for: CPUID, a write to an MSR, and an exit that KVM never makes.
 EXITS = {
     "vmx": ("an emulated Intel machine", "the Intel SDM", 10, 32, 3, "INIT"),
@@ -67,7 +72,7 @@ def story(machine):
 
     say("""No guest has run yet, so nothing has been counted.  Now real QEMU boots Debian's kernel as
         a guest, on real KVM.  Each time the guest leaves to KVM is a VM-exit, and is counted.""")
-    with images.step("Booting the guest (up to half a minute, on this emulated machine)"):
+    with images.step(f"Booting the guest ({GUEST_BOOTS.get(machine.emulator, SOON)})"):
         guest = machine.guest()
     pid, vm = machine.guest_pid(), machine.guest_vm()
     machine.check(f"echo 'func kvm_exit_stats_cpuid +p' >{DYNAMIC_DEBUG}")
@@ -130,7 +135,7 @@ def main():
     start = time.monotonic()
     try:
         with Machine(emulator, krel, images.LAB / "logs/demo") as machine:
-            with images.step(f"Booting the host under {emulator} (under a minute)"):
+            with images.step(f"Booting the host under {emulator} ({HOST_BOOTS.get(emulator, SOON)})"):
                 machine.boot()
             story(machine)
     except (LostMachine, CommandFailed, Disagreement, images.BuildError, ValueError) as err:

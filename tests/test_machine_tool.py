@@ -2,7 +2,6 @@
 import json
 import re
 
-import pytest
 from vm import DEBUGFS, Paused, minivmm, reasons, stats
 
 N = 1000

@@ -584,7 +584,7 @@ def test_resize(host, top):
         if size == (40, 10):
             lines = screen.wait_for("100-11", "200-12", "%LOST", "q quit")
         if size == (200, 50):
-            lines = screen.wait_for("100-11", "PREEMPTED_CYCLES", "c clear", "u units")
+            screen.wait_for("100-11", "PREEMPTED_CYCLES", "c clear", "u units")
         assert all(len(line) <= size[0] for line in screen.capture())
     screen.wait_for("host: VMs, 2", "100-11")
     screen.quit()
@@ -839,7 +839,7 @@ def test_named_vms(host, top):
     (["--vcpu", "all"], "host: VMs, 2")])
 def test_begins_with_what_was_named(options, title, host, top):
     screen = top(*FAST, *options)
-    lines = screen.wait_for(title, "exits/s")
+    screen.wait_for(title, "exits/s")
     if "1" in options:
         screen.wait_rows({"VCPU": ["1"]})
     screen.quit()

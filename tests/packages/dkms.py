@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import shutil
-import subprocess
 
 import docs
 import pytest

@@ -352,7 +352,7 @@ class Browser:
         message, self.buffer = self.buffer.split(b"\0", 1)
         return json.loads(message)
 
-    def call(self, method, timeout=30, **params):
+    def call(self, method, timeout=60, **params):
         self.last_id += 1
         message = {"id": self.last_id, "method": method, "params": params}
         if self.session:
@@ -386,7 +386,7 @@ class Browser:
             raise RuntimeError(result["exceptionDetails"])
         return result["result"].get("value")
 
-    def wait_for(self, expression, timeout=20):
+    def wait_for(self, expression, timeout=60):
         pace.wait_until(lambda: self.js(expression), timeout, 0.02, told=lambda: expression)
 
     def open(self, path, ready="window.exitstatReady === true"):
