@@ -271,9 +271,12 @@ def test_differences_have_a_beat(tree):
     tree.put(text_of())
     start = time.monotonic()
     lines = check_ok(tree.run("-d", "0.2", "-n", "5", "--json")).splitlines()
-    assert 1 <= time.monotonic() - start < 5
+    elapsed = time.monotonic() - start
+    assert 1 <= elapsed < pace.limit(5)
     assert len(lines) == 5
-    assert all(validated(line)["seconds"] >= 0.19 for line in lines)
+    # A busy machine may be late for a beat, and the next interval is then the shorter one.
+    seconds = [validated(line)["seconds"] for line in lines]
+    assert min(seconds) > 0 and 0.8 < sum(seconds) < elapsed
     table = check_ok(tree.run("-d", "0.05", "-n", "2"))
     assert len(re.findall(r"^host: .*, 0\.\d+ s until 20.*Z, no exits$", table, re.M)) == 2
     assert "EXITS/S" in table
