@@ -141,13 +141,19 @@ def build_on(suite, target, version=None):
     """Build them, or the next version, on a Debian of that suite, which has what they are built of alone."""
     top = target.with_name(f"{target.name}.tree")
     copy(top, version)
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    with root(tree(f"build-{suite}", images.packages("deb"), suite), f"root-build-{suite}") as made:
-        made.outside("cp", "-r", top, made.path / "root/exitstat")
-        made.run("cd /root/exitstat && make -s deb")
-        for deb in (made.path / "root/exitstat/build/deb").glob("*.deb"):
-            shutil.copy2(deb, target)
+    tar = tree(f"build-{suite}", images.packages("deb"), suite)
+    stamp = images.digest(top, tar.with_name(f"{tar.name}.inputs"))
+    if not images.up_to_date(target, stamp):
+        tmp = target.with_name(f"{target.name}.tmp")
+        for old in tmp, target:
+            shutil.rmtree(old, ignore_errors=True)
+        tmp.mkdir()
+        with root(tar, f"root-build-{suite}") as made:
+            made.outside("cp", "-r", top, made.path / "root/exitstat")
+            made.run("cd /root/exitstat && make -s deb")
+            for deb in (made.path / "root/exitstat/build/deb").glob("*.deb"):
+                shutil.copy2(deb, tmp)
+        images.put(target, stamp, tmp)
     shutil.rmtree(top)
     return packages_in(target)
 
