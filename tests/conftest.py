@@ -5,7 +5,6 @@ All tests of one kind of machine are a group, Bochs' are two, which one of xdist
 first to its last, and then powers the machine off; so are those of a module that share something dear.
 What a machine said during a test is kept in build/lab/logs/<test>/.
 """
-import fcntl
 import os
 import pathlib
 import re
@@ -215,8 +214,7 @@ def svm(request):
 def make(*arguments):
     """Run make for the tests' own programs, one worker at a time."""
     tool.BUILD.mkdir(exist_ok=True)
-    with open(tool.BUILD / "tests.lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with images.locked(tool.BUILD / "tests.lock"):
         subprocess.run(["make", "-s", f"-j{os.cpu_count()}", f"O={tool.BUILD}", *arguments], check=True)
 
 

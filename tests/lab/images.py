@@ -105,6 +105,14 @@ def put(target, stamp, source):
 
 
 @contextlib.contextmanager
+def locked(path):
+    """One process at a time.  The lock goes with the process, so none is ever stale."""
+    with open(path, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def work_dir(name):
     path = LAB / f"{name}.tmp"
     shutil.rmtree(path, ignore_errors=True)
@@ -187,6 +195,14 @@ def unpack(package, target, size, *more, apt=()):
     """Unpack Debian packages to target, without installing them, as a system with /usr merged."""
     if target.exists():
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The tests' workers may want it at once.
+    with locked(target.with_name(f"{target.name}.lock")):
+        if not target.exists():
+            download_and_unpack(package, target, size, *more, apt=apt)
+
+
+def download_and_unpack(package, target, size, *more, apt):
     with work_dir(target.name) as tmp:
         need_space(size)
         try:
@@ -195,7 +211,6 @@ def unpack(package, target, size, *more, apt=()):
             raise BuildError(f"{err}\nCannot download {package}: check the network, run "
                              "apt-get update, and see that Debian has it.") from None
         unpack_files(tmp.glob("*.deb"), tmp / "tree")
-        target.parent.mkdir(parents=True, exist_ok=True)
         (tmp / "tree").replace(target)
 
 
@@ -369,9 +384,7 @@ def payload(krel):
 
 def build(krel):
     images_dir(krel).mkdir(parents=True, exist_ok=True)
-    # The lock goes with the process, so none is ever stale.
-    with open(LAB / "lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(LAB / "lock"):
         root(krel)
         initrd(krel)
         payload(krel)
