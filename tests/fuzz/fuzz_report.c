@@ -12,6 +12,7 @@
 #include "command.h"
 #include "common.h"
 #include "exitstat.h"
+#include "json_read.h"
 
 /* In the place of the page's text, which is the same for all recordings. */
 #define BEFORE "<script>const data = "
@@ -103,8 +104,7 @@ static void check_data(const char *text, size_t len)
 	/* Nothing that ends a script. */
 	check(!memchr(text, '<', len));
 	check(is_clean_text(text, len) && !memchr(text, '\n', len));
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT |
-						JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, json_strict_flags(text, len));
 	object = json_tokener_parse_ex(tokener, text, len);
 	check(object && json_tokener_get_parse_end(tokener) == len);
 	scopes = member(object, "scopes");
