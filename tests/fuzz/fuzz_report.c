@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/json_read.h"
 #include "cmd/commands.h"
 #include "command.h"
 #include "common.h"
@@ -104,8 +105,7 @@ static void check_data(const char *text, size_t len)
 	/* Nothing that ends a script. */
 	check(!memchr(text, '<', len));
 	check(is_clean_text(text, len) && !memchr(text, '\n', len));
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT |
-						JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, json_strict_flags(text, len));
 	object = json_tokener_parse_ex(tokener, text, len);
 	check(object && json_tokener_get_parse_end(tokener) == len);
 	scopes = member(object, "scopes");

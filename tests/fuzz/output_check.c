@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common.h"
+#include "base/json_read.h"
 #include "output_check.h"
 
 void check_json(const char *text, size_t len)
@@ -13,8 +14,7 @@ void check_json(const char *text, size_t len)
 	struct json_object *object;
 
 	check(tokener);
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT |
-						JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, json_strict_flags(text, len));
 	object = json_tokener_parse_ex(tokener, text, len);
 	check(object);
 	check(json_tokener_get_parse_end(tokener) == len ||

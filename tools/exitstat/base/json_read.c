@@ -31,14 +31,29 @@ bool json_fits(const char *text, size_t len)
 	return objects <= MAX_OBJECTS && arrays <= MAX_ARRAYS;
 }
 
-static struct json_object *parse(const char *text, size_t len, int flags)
+/* json-c 0.18, if it is strict, takes all but ASCII for control characters. */
+int json_strict_flags(const char *text, size_t len)
 {
-	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+	size_t i;
+
+	for (i = 0; i < len && json_c_version_num() >> 8 == 18; i++) {
+		if (text[i] & 0x80)
+			return JSON_TOKENER_VALIDATE_UTF8;
+	}
+	return JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_STRICT;
+}
+
+struct json_object *json_parse(const char *text, size_t len)
+{
+	struct json_tokener *tokener;
 	struct json_object *object;
 
+	if (!json_fits(text, len))
+		return NULL;
+	tokener = json_tokener_new_ex(MAX_DEPTH);
 	if (!tokener)
 		return NULL;
-	json_tokener_set_flags(tokener, flags | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, json_strict_flags(text, len));
 	object = json_tokener_parse_ex(tokener, text, len);
 	if (json_tokener_get_error(tokener) != json_tokener_success ||
 	    json_tokener_get_parse_end(tokener) != len) {
@@ -46,30 +61,6 @@ static struct json_object *parse(const char *text, size_t len, int flags)
 		object = NULL;
 	}
 	json_tokener_free(tokener);
-	return object;
-}
-
-/* json-c 0.18, if it is strict, takes all but ASCII for control characters. */
-static bool strict_is_wrong(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (text[i] & 0x80)
-			return json_c_version_num() >> 8 == 18;
-	}
-	return false;
-}
-
-struct json_object *json_parse(const char *text, size_t len)
-{
-	struct json_object *object;
-
-	if (!json_fits(text, len))
-		return NULL;
-	object = parse(text, len, JSON_TOKENER_STRICT);
-	if (!object && strict_is_wrong(text, len))
-		object = parse(text, len, 0);
 	return object;
 }
 

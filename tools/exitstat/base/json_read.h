@@ -10,6 +10,8 @@
 
 /* Has it few enough objects and arrays to be parsed in bounded memory? */
 bool json_fits(const char *text, size_t len);
+/* Flags of a tokener that is as strict as json-c lets it be for this text. */
+int json_strict_flags(const char *text, size_t len);
 /* Parse JSON of @len bytes that is one value and nothing else, or NULL. */
 struct json_object *json_parse(const char *text, size_t len);
 

@@ -176,13 +176,13 @@ static int read_documents(struct diff_side *side, const char *text, size_t len,
 	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
 	struct json_object *object;
 	bool since_load = false, any = false;
-	int status = STATUS_OK;
+	int status = STATUS_OK, flags;
 
 	if (!tokener)
 		return out_of_memory();
-	json_tokener_set_flags(
-		tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
-				 JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	flags = json_strict_flags(text, len);
+	json_tokener_set_flags(tokener,
+			       flags | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	for (;;) {
 		while (len && strchr(" \t\r\n", *text) && *text) {
 			text++;

@@ -9,7 +9,7 @@
 #include "base/array.h"
 #include "top/state.h"
 
-#define CTRL(c) ((c)&0x1f)
+#define CTRL(c) (0x1f & (c))
 #define ESCAPE 0x1b
 #define DELETE 0x7f
 
