@@ -246,12 +246,12 @@ def test_what_is_not_built_is_said(root, kernels, debs, next_debs, tmp_path):
     assert (f"exitstat-kvm: none of the kernels here ({custom}) is supported, and their stock modules stay: "
             "install Debian 12's or 13's kernel 6.12 or 6.1 or 7.3, not for realtime, with its headers\n") in said
     # One without headers.
-    root.run(f"mv /lib/modules/{custom} /lib/modules/{old}; mv /lib/modules/{old}/build /root")
+    root.run(f"mv /lib/modules/{custom} /lib/modules/{old}; mv /lib/modules/{old}/build /tmp")
     said = root.run("dpkg-reconfigure exitstat-kvm-dkms")
     assert said == (f"exitstat-kvm: kernel {old} has no headers here, and its stock modules stay: "
                     f"run apt install linux-headers-{old}\n")
     assert not has_modules(root, old)
-    root.run(f"mv /root/build /lib/modules/{old}; dpkg -P exitstat-kvm-dkms")
+    root.run(f"mv /tmp/build /lib/modules/{old}; dpkg -P exitstat-kvm-dkms")
 
     # The patches of another kernel.
     apt_install(root, f"linux-image-{new}", f"linux-headers-{new}", source)
