@@ -62,6 +62,9 @@ HERE = [
     "xz -dk Documentation/study/recording.jsonl.xz",
     "exitstat report Documentation/study/recording.jsonl --html study.html",
 ]
+# What a reader has done before.
+BEFORE = {"exitstat report Documentation/study/recording.jsonl --html study.html":
+          "xz -dk Documentation/study/recording.jsonl.xz"}
 # Run by another test, most of them word for word.
 ELSEWHERE = {
     "make demo": "test_demo.py::test_demo",
@@ -134,12 +137,11 @@ def desk(tmp_path_factory):
     put(path / "bin/sudo", 'exec "$@"')
     put(path / "bin/exitstat", f'exec {TOP}/build/exitstat "$@"')
     put_uname(path / "bin", KREL)
-    shutil.copytree(TOP / "Documentation/study", path / "Documentation/study")
     return path
 
 
 @pytest.mark.parametrize("command", HERE)
-def test_command_runs(command, desk):
+def test_command_runs(command, desk, tmp_path):
     env = environment(PATH=f"{desk}/bin:{os.environ['PATH']}", DESTDIR=f"{desk}/installed",
                       PYTHONDONTWRITEBYTECODE="1")
     if " -m pytest " in command:
@@ -147,7 +149,10 @@ def test_command_runs(command, desk):
         env["PYTEST_ADDOPTS"] = "--collect-only -p no:xdist"
     # Those that write beside what they read.
     own = command.startswith(("xz", "exitstat"))
-    done = subprocess.run(["bash", "-ec", command], cwd=desk if own else TOP, env=env, text=True,
+    if own:
+        shutil.copytree(TOP / "Documentation/study", tmp_path / "Documentation/study")
+    script = f"{BEFORE.get(command, '')}\n{command}"
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path if own else TOP, env=env, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=pace.limit(900), check=False)
     assert done.returncode == 0, done.stdout
