@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -86,6 +87,10 @@ def order_of(item):
     marker = item.get_closest_marker("together")
     seconds = marker.kwargs["seconds"] if marker else 0
     return (FIRST.index(group) if group in FIRST else len(FIRST), -seconds, group, emulator_of(item) or "")
+
+
+# A shell ignores it for what it starts with "&", and so would all that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

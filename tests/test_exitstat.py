@@ -26,6 +26,9 @@ def ratio(part, whole, scale, decimals):
     return f"{scale * float(part) / float(whole):.{decimals}f}" if whole else "-"
 
 
+SYSFS_HEADING = HEADING.replace("debugfs", "sysfs")
+
+
 def table_of(rows, heading, guest_cycles=None, counts=None):
     """The table that exitstat should print, made in another way."""
     ordered = sorted(rows, key=lambda r: (-r[3], -r[2], r[0] is None, r[0]))
@@ -56,7 +59,7 @@ def table_of(rows, heading, guest_cycles=None, counts=None):
 
 def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
             enabled=True, failed_entries=0, clamped=0, guest_cycles=None,
-            counts=None):
+            counts=None, source="debugfs"):
     """What `exitstat show --json` should say, but for the time."""
     counts = counts or len(rows[0]) - 2
     result = {"scope": scope, "failed_entries": failed_entries,
@@ -71,8 +74,8 @@ def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
     if guest_cycles is not None:
         result["guest_cycles"] = guest_cycles
     return {"schema": "exitstat.show", "version": 1, "seconds": None,
-            "units": "cycles", "isa": isa, "tsc_khz": tsc_khz,
-            "enabled": enabled, "scopes": [result]}
+            "units": "cycles", "source": source, "isa": isa,
+            "tsc_khz": tsc_khz, "clock": "tsc", "enabled": enabled, "scopes": [result]}
 
 
 # What is printed
@@ -202,7 +205,7 @@ def test_large_numbers(tree, program, value):
 def test_failed_entries_and_clamped_stand_in_the_heading(tree):
     tree.put(text_of(failed_entries=4, clamped=5, tsc_khz=1000))
     assert check_ok(tree.run()).startswith(
-        "host: vmx, TSC 1.000 MHz, failed entries 4, clamped 5\n")
+        "host: vmx, TSC 1.000 MHz, failed entries 4, clamped 5, from debugfs\n")
 
 
 @pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
@@ -210,7 +213,7 @@ def test_no_exits(tree, program):
     tree.put(text_of([], guest_cycles=0))
     # 0 of 0 is no share, so there is no line with shares.
     assert check_ok(tree.run(program=program)) == table_of(
-        [], HEADING + ", no exits so far", counts=7)
+        [], HEADING.replace(", from", ", no exits so far, from"), counts=7)
     out = check_ok(tree.run("--json", program=program))
     assert loads(out) == json_of([], counts=7, guest_cycles=0)
 
@@ -219,7 +222,7 @@ def test_exits_without_cycles(tree):
     rows = [(12, "HLT", 1, 0)]
     tree.put(text_of(rows))
     assert check_ok(tree.run()) == table_of(
-        rows, "host: vmx, TSC 2893.202 MHz")
+        rows, "host: vmx, TSC 2893.202 MHz, from debugfs")
 
 
 @pytest.mark.parametrize("program", [STATIC, ASAN], ids=lambda path: path.name)
@@ -231,7 +234,7 @@ def test_svm(tree, program):
             (4294967295, "invalid_guest_state", 1, 20, 0, 0, 0, 1, 20)]
     tree.put(text_of(rows, isa="svm"))
     assert check_ok(tree.run(program=program)) == table_of(
-        rows, "host: svm, TSC 2893.202 MHz", GUEST_CYCLES)
+        rows, "host: svm, TSC 2893.202 MHz, from debugfs", GUEST_CYCLES)
     out = check_ok(tree.run("--json", program=program))
     assert loads(out) == json_of(rows, isa="svm",
                                       guest_cycles=GUEST_CYCLES)
@@ -344,7 +347,7 @@ def vms(tree):
 def test_vm(vms, vm, name, exits):
     rows = [(10, "CPUID", exits, 10)]
     assert check_ok(vms.run("--vm", vm)) == table_of(
-        rows, f"VM {name}: vmx, TSC 2893.202 MHz")
+        rows, f"VM {name}: vmx, TSC 2893.202 MHz, from debugfs")
     out = check_ok(vms.run("show", f"--vm={vm}", "--json"))
     assert loads(out) == json_of(rows, scope="vm", vm=name)
 
@@ -357,7 +360,7 @@ def test_unknown_vm(vms, vm):
 
 def test_process_with_several_vms(vms):
     assert check_ok(vms.run("--vm", "12")) == "\n".join(
-        table_of([(10, "CPUID", exits, 10)], f"VM {name}: vmx, TSC 2893.202 MHz")
+        table_of([(10, "CPUID", exits, 10)], f"VM {name}: vmx, TSC 2893.202 MHz, from debugfs")
         for name, exits in (("12-9", 3), ("12-11", 2)))
 
 
@@ -456,7 +459,7 @@ def test_no_permission(vms, args):
             path.chmod(0o440)
     assert check_ok(run_as_nobody(), sysfs_note(
         "no permission for debug/kvm/exit_stats",
-        "sys/kernel/kvm/exit_stats")) == table_of(ROWS, HEADING, GUEST_CYCLES)
+        "sys/kernel/kvm/exit_stats")) == table_of(ROWS, SYSFS_HEADING, GUEST_CYCLES)
 
     (vms.totals / "reason-30/exits").chmod(0o400)
     check_refused(run_as_nobody(), 1, "no permission", "reason-30/exits")
@@ -575,9 +578,9 @@ def sysfs(tree):
                          ids=lambda path: path.name)
 def test_sysfs(sysfs, program):
     assert check_ok(sysfs.run(program=program), sysfs.note) == table_of(
-        ROWS, HEADING, GUEST_CYCLES)
+        ROWS, SYSFS_HEADING, GUEST_CYCLES)
     out = check_ok(sysfs.run("show", "--json", program=program), sysfs.note)
-    assert loads(out) == json_of(ROWS, guest_cycles=GUEST_CYCLES)
+    assert loads(out) == json_of(ROWS, guest_cycles=GUEST_CYCLES, source="sysfs")
 
 
 def test_sysfs_says_the_same_as_debugfs(sysfs):
@@ -592,7 +595,7 @@ def test_sysfs_says_the_same_as_debugfs(sysfs):
         (sysfs.path / "kvm/exit_stats").unlink()
         (sysfs.path / "kvm").rmdir()
         assert first.returncode == second.returncode == 0
-        assert re.sub('"time":"[^"]*"', "", first.stdout) == re.sub(
+        assert re.sub('"time":"[^"]*"', "", first.stdout).replace("sysfs", "debugfs") == re.sub(
             '"time":"[^"]*"', "", second.stdout)
         assert first.stderr == sysfs.note + second.stderr
         assert "accounting is off" in second.stderr
@@ -613,10 +616,10 @@ def test_sysfs_svm(sysfs):
             (4294967295, "invalid_guest_state", 1, 20, 0, 0, 0, 0, 0)]
     sysfs.put_sysfs(rows, unseen=(0x7c, "msr"), isa="svm")
     assert check_ok(sysfs.run(), sysfs.note) == table_of(
-        rows, "host: svm, TSC 2893.202 MHz", GUEST_CYCLES)
+        rows, "host: svm, TSC 2893.202 MHz, from sysfs", GUEST_CYCLES)
     out = check_ok(sysfs.run("--json"), sysfs.note)
-    assert loads(out) == json_of(rows, isa="svm",
-                                      guest_cycles=GUEST_CYCLES)
+    assert loads(out) == json_of(rows, isa="svm", source="sysfs",
+                                 guest_cycles=GUEST_CYCLES)
 
 
 @pytest.mark.parametrize("value", [2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**53 + 1,
@@ -625,9 +628,9 @@ def test_sysfs_large_numbers(sysfs, value):
     shutil.rmtree(sysfs.totals)
     rows = [(10, "CPUID", *[value] * 7), (12, "HLT", *[2**32 + 1] * 7)]
     sysfs.put_sysfs(rows, guest_cycles=value)
-    assert check_ok(sysfs.run(), sysfs.note) == table_of(rows, HEADING, value)
+    assert check_ok(sysfs.run(), sysfs.note) == table_of(rows, SYSFS_HEADING, value)
     out = check_ok(sysfs.run("--json"), sysfs.note)
-    assert loads(out) == json_of(rows, guest_cycles=value)
+    assert loads(out) == json_of(rows, guest_cycles=value, source="sysfs")
     assert f'"exits":{(value + 2**32 + 1) % 2**64}' in out
 
 
@@ -635,7 +638,7 @@ def test_sysfs_without_exits(sysfs):
     shutil.rmtree(sysfs.totals)
     sysfs.put_sysfs([], guest_cycles=0)
     assert check_ok(sysfs.run(), sysfs.note) == table_of(
-        [], HEADING + ", no exits so far", counts=7)
+        [], SYSFS_HEADING.replace(", from", ", no exits so far, from"), counts=7)
 
 
 def test_sysfs_of_later_kernels(sysfs):
@@ -644,7 +647,7 @@ def test_sysfs_of_later_kernels(sysfs):
     (sysfs.totals / "cpu0").mkdir()
     (sysfs.totals / "reason-10/l3_exits").mkdir()
     assert check_ok(sysfs.run(), sysfs.note) == table_of(
-        ROWS, HEADING, GUEST_CYCLES)
+        ROWS, SYSFS_HEADING, GUEST_CYCLES)
 
 
 def test_sysfs_for_each_trouble_with_debugfs(sysfs, failing_io):
@@ -660,7 +663,7 @@ def test_sysfs_for_each_trouble_with_debugfs(sysfs, failing_io):
             (errno.EACCES, f"no permission for {file}"):
         assert check_ok(run_failing(sysfs, failing_io, FAIL_OPEN=error),
                         sysfs_note(why, sysfs.totals)) == table_of(
-                            ROWS, HEADING, GUEST_CYCLES)
+                            ROWS, SYSFS_HEADING, GUEST_CYCLES)
     # These are errors of the machine, not a lack of permission.
     for error in errno.EMFILE, errno.EIO:
         check_refused(run_failing(sysfs, failing_io, FAIL_OPEN=error), 1,
@@ -787,7 +790,7 @@ def test_sysfs_that_is_no_directory(sysfs):
 def test_sysfs_short_and_interrupted_reads(sysfs, failing_io):
     (sysfs.totals / "guest_cycles").write_text(f"{U64_MAX}\n")
     assert check_ok(run_failing(sysfs, failing_io, FAIL_NAME="guest_cycles"),
-                    sysfs.note) == table_of(ROWS, HEADING, U64_MAX)
+                    sysfs.note) == table_of(ROWS, SYSFS_HEADING, U64_MAX)
 
 
 @pytest.mark.parametrize("name", ["version", "clamped", "name",
@@ -1295,14 +1298,14 @@ def test_guest_json(guest):
             (84, "UNKNOWN_84", 2**40 + 3, 2**50 + 7),
             # less the cycles of the query between the total and CPUID's row
             (None, "OTHER", 3, 1000)]
-    assert out == json_of(rows, scope="vm", failed_entries=None, clamped=None)
+    assert out == json_of(rows, scope="vm", failed_entries=None, clamped=None, source="cpuid")
 
 
 def test_guest_table(guest):
     result = guest.run("row 0 5 600", "row 10 100 100000", args=[])
     rows = [(0, "EXCEPTION_NMI", 5, 600),
             (10, "CPUID", 100 + CPUID_EXITS, 100000 + CPUID_CYCLES)]
-    assert check_ok(result) == table_of(rows, "this VM: vmx, TSC 2893.202 MHz")
+    assert check_ok(result) == table_of(rows, "this VM: vmx, TSC 2893.202 MHz, from cpuid")
 
 
 def test_guest_scope_host(guest):
@@ -1347,10 +1350,10 @@ def test_guest_svm(guest):
             (0xfffffffe, "UNKNOWN_4294967294", 4, 2**32 + 400),
             (0xffffffff, "invalid_guest_state", 2**33, 3),
             (None, "OTHER", 1, 4000)]
-    assert out == json_of(rows, scope="vm", isa="svm", failed_entries=None,
+    assert out == json_of(rows, scope="vm", isa="svm", failed_entries=None, source="cpuid",
                           clamped=None)
     assert check_ok(guest.run(*lines, svm=1, end=0x404, args=[])) == table_of(
-        rows, "this VM: svm, TSC 2893.202 MHz")
+        rows, "this VM: svm, TSC 2893.202 MHz, from cpuid")
 
 
 def test_guest_svm_numbers(guest):

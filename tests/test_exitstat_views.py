@@ -278,7 +278,7 @@ def test_differences_have_a_beat(tree):
     seconds = [validated(line)["seconds"] for line in lines]
     assert min(seconds) > 0 and 0.8 < sum(seconds) < elapsed
     table = check_ok(tree.run("-d", "0.05", "-n", "2"))
-    assert len(re.findall(r"^host: .*, 0\.\d+ s until 20.*Z, no exits$", table, re.M)) == 2
+    assert len(re.findall(r"^host: .*, 0\.\d+ s until 20.*Z, no exits, from debugfs$", table, re.M)) == 2
     assert "EXITS/S" in table
 
 

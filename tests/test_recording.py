@@ -234,7 +234,7 @@ def test_lines_are_what_the_format_says(host, tmp_path):
     assert header == {
         "schema": "exitstat.recording", "version": 1, "tool": header["tool"],
         "started": header["started"], "interval": INTERVAL, "source": "debugfs", "isa": "vmx",
-        "tsc_khz": host.tsc_khz, "host": os.uname().nodename, "kernel": os.uname().release,
+        "tsc_khz": host.tsc_khz, "clock": "tsc", "host": os.uname().nodename, "kernel": os.uname().release,
         "counts": COUNTS}
     tool.check_time(header["started"])
     assert [sample["t"] for sample in samples] == sorted(sample["t"] for sample in samples)

@@ -400,7 +400,7 @@ def one_cell():
                          "handle": cells(1, 2, 2)},
                         {"nr": None, "name": "OTHER", "total": cells(2, 23, 2000),
                          "handle": cells(2, 5, 2000)}]})
-    return R.report([data], tsc_khz=1000000)
+    return R.report([data], tsc_khz=1000000, clock_khz=1000000)
 
 
 def test_heatmap(browser, show):

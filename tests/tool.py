@@ -16,6 +16,7 @@ SHARED = BUILD / "exitstat"
 STATIC = BUILD / "exitstat-static"
 ASAN = BUILD / "exitstat-asan"
 MODEL = BUILD / "exitstat.d/exitstat-model"
+TEXT = BUILD / "exitstat.d/exitstat-text"
 RECORDS = BUILD / "exitstat.d/parse-records"
 
 COMMANDS = ["show", "list", "top", "record", "report", "diff", "guest",
@@ -44,7 +45,7 @@ GUEST_CYCLES = 9876543210
 # Without nested guests, and what the first kernels give.
 L1_ROWS = [(*row[:7], 0, 0) for row in ROWS]
 OLD_ROWS = [row[:4] for row in ROWS]
-HEADING = "host: vmx, TSC 2893.202 MHz"
+HEADING = "host: vmx, TSC 2893.202 MHz, from debugfs"
 
 
 def sums(rows):

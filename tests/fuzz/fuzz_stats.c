@@ -75,7 +75,7 @@ static void check_again(const struct exit_snapshot *snap, const char *scope)
 	fprintf(out,
 		"exit_stats version=1 isa=%s tsc_khz=%u scope=%s enabled=%d failed_entries=%" PRIu64
 		" clamped=%" PRIu64,
-		snap->isa, snap->tsc_khz, scope, snap->enabled,
+		snap->isa, snap->clock.tsc_khz, scope, snap->enabled,
 		snap->failed_entries, snap->clamped);
 	if (snap->has_guest_cycles)
 		fprintf(out, " guest_cycles=%" PRIu64, snap->guest_cycles);

@@ -57,6 +57,7 @@ def report(scopes, **header):
             "started": "2026-03-14T09:26:53.589Z", "seconds": last,
             "samples": max((len(s["t"]) + 1 for s in scopes), default=0),
             "lost": 0, "skipped_lines": 0, "scopes_left_out": 0, "isa": "vmx", "tsc_khz": TSC_KHZ,
+            "clock_khz": TSC_KHZ,
             "host": "kvm7.example.org", "kernel": "6.12.48+deb12-amd64",
             "scopes": scopes, **header}
 

@@ -155,13 +155,16 @@ static void report_write_error(const struct recorder *recorder, int error)
 static bool is_other_kvm(const struct recording_writer *writer,
 			 const struct exit_snapshot *snap)
 {
-	const struct exit_scan *before = &writer->before;
+	const struct exit_snapshot *before;
 
 	if (memcmp(writer->has, snap->has, sizeof(snap->has)))
 		return true;
-	return before->nr_scopes &&
-	       (strcmp(before->scopes[0].snap.isa, snap->isa) ||
-		before->scopes[0].snap.tsc_khz != snap->tsc_khz);
+	if (!writer->before.nr_scopes)
+		return false;
+	before = &writer->before.scopes[0].snap;
+	return strcmp(before->isa, snap->isa) ||
+	       before->clock.tsc_khz != snap->clock.tsc_khz ||
+	       before->clock.ns != snap->clock.ns;
 }
 
 /* Write @scan, and the header if it is due.  False and errno on error. */

@@ -14,16 +14,18 @@ bool diff_change(double before, double after, double *percent)
 	return true;
 }
 
-double diff_rate(const struct diff_line *line, const double *values, int side)
+double diff_rate(const struct diff_line *line, const uint64_t *values, int side)
 {
-	return line->seconds[side] > 0 ? values[side] / line->seconds[side] :
-					 values[side];
+	return line->interval[side] ?
+		       values[side] * 1e9 / line->interval[side] :
+		       values[side];
 }
 
 double diff_average(const struct diff_line *line, int side)
 {
-	return line->exits[side] > 0 ? line->handle[side] / line->exits[side] :
-				       0;
+	return line->exits[side] ?
+		       (double)line->handle[side] / line->exits[side] :
+		       0;
 }
 
 static int check_sides(const struct diff_side *sides)
@@ -41,32 +43,22 @@ static int check_sides(const struct diff_side *sides)
 static bool compare_ns(const struct format *format,
 		       const struct diff_side *sides)
 {
-	const double a = sides[0].scope.snap.tsc_khz;
-	const double b = sides[1].scope.snap.tsc_khz;
+	const struct exit_clock *a = &sides[0].scope.snap.clock;
+	const struct exit_clock *b = &sides[1].scope.snap.clock;
 
 	if (format->units_given)
 		return format->ns;
-	return sides[0].ns || sides[1].ns ||
-	       (a > 0 && b > 0 && fabs(a - b) > 0.01 * a);
+	return a->ns || !clock_is_same(a, b);
 }
 
 static int check_units(const struct diff_side *side, bool ns)
 {
-	if (side->ns == ns || side->scope.snap.tsc_khz)
+	if (clock_tells(&side->scope.snap.clock, ns))
 		return STATUS_OK;
 	return fail(
 		STATUS_ERROR,
 		"%s does not tell the TSC's frequency, so its times cannot be converted to %s",
 		side->path, ns ? "ns: use --units cycles" : "cycles");
-}
-
-static double convert(const struct diff_side *side, double time, bool ns)
-{
-	const double khz = side->scope.snap.tsc_khz;
-
-	if (side->ns == ns)
-		return time;
-	return ns ? time * 1e6 / khz : time * khz / 1e6;
 }
 
 /* Are B's counters those of A, read later? */
@@ -77,10 +69,10 @@ static bool is_continued(const struct diff_side *sides)
 	const struct exit_row *row;
 	size_t i, c;
 
-	if (sides[0].seconds > 0 || sides[1].seconds > 0 ||
-	    sides[0].nr_scopes != 1 || sides[1].nr_scopes != 1 ||
+	if (sides[0].interval || sides[1].interval || sides[0].nr_scopes != 1 ||
+	    sides[1].nr_scopes != 1 ||
 	    scope_cmp(&sides[0].scope, &sides[1].scope) ||
-	    sides[0].ns != sides[1].ns || a->tsc_khz != b->tsc_khz)
+	    a->clock.ns != b->clock.ns || a->clock.tsc_khz != b->clock.tsc_khz)
 		return false;
 	for (i = 0; i < a->nr_rows; i++) {
 		row = snapshot_find_row(b, a->rows[i].other, a->rows[i].reason);
@@ -99,19 +91,20 @@ static void set_line(struct diff_line *line, const struct diff *diff,
 	size_t s;
 
 	for (s = 0; s < 2; s++) {
-		const double *whole = sides[s].scope.snap.whole;
+		const struct exit_snapshot *snap = &sides[s].scope.snap;
+		const struct exit_clock *clock = &snap->clock;
 		const uint64_t *counts = rows[s] ? rows[s]->counts : NULL;
 
-		if (sides[0].seconds > 0 && sides[1].seconds > 0)
-			line->seconds[s] = sides[s].seconds;
-		line->all_exits[s] = whole[COUNT_EXITS];
-		line->all_handle[s] = convert(
-			&sides[s], whole[COUNT_HANDLE_CYCLES], diff->ns);
-		line->exits[s] = counts ? counts[COUNT_EXITS] : 0;
-		line->handle[s] = counts ? convert(&sides[s],
-						   counts[COUNT_HANDLE_CYCLES],
-						   diff->ns) :
-					   0;
+		if (sides[0].interval && sides[1].interval)
+			line->interval[s] = sides[s].interval;
+		line->all_exits[s] = snap->whole[COUNT_EXITS];
+		line->all_handle[s] = snap->whole[COUNT_HANDLE_CYCLES] *
+				      clock_scale(clock, diff->ns);
+		if (!counts)
+			continue;
+		line->exits[s] = counts[COUNT_EXITS];
+		line->handle[s] = clock_convert(
+			clock, counts[COUNT_HANDLE_CYCLES], diff->ns);
 	}
 }
 
@@ -119,31 +112,34 @@ static void add_total(struct diff *diff)
 {
 	struct diff_line *total = &diff->lines[diff->nr_lines];
 	static const struct exit_row *const none[2];
-	size_t i, s;
+	size_t s;
 
 	set_line(total, diff, none);
 	total->total = true;
 	total->row.other = true;
 	strcpy(total->row.name, "TOTAL");
-	for (i = 0; i < diff->nr_lines; i++) {
-		for (s = 0; s < 2; s++) {
-			total->exits[s] += diff->lines[i].exits[s];
-			total->handle[s] += diff->lines[i].handle[s];
-		}
+	for (s = 0; s < 2; s++) {
+		const struct exit_snapshot *snap = &diff->sides[s].scope.snap;
+
+		/* Not of what was rounded for each reason. */
+		total->exits[s] = snap->total[COUNT_EXITS];
+		total->handle[s] = clock_convert(
+			&snap->clock, snap->total[COUNT_HANDLE_CYCLES],
+			diff->ns);
 	}
 	diff->nr_lines++;
 }
 
 /* How much a reason matters: what changed, as far as that is comparable. */
-static double weight(const struct diff_line *line, const double *values,
+static double weight(const struct diff_line *line, const uint64_t *values,
 		     const double *all, bool shares)
 {
-	if (line->seconds[0] > 0)
-		return fabs(values[1] / line->seconds[1] -
-			    values[0] / line->seconds[0]);
+	if (line->interval[0])
+		return fabs(diff_rate(line, values, 1) -
+			    diff_rate(line, values, 0));
 	if (shares && all[0] > 0 && all[1] > 0)
 		return fabs(values[1] / all[1] - values[0] / all[0]);
-	return fabs(values[1] - values[0]);
+	return fabs((double)values[1] - values[0]);
 }
 
 static int by_change(const void *a, const void *b, void *data)

@@ -14,9 +14,9 @@
 struct diff_line {
 	bool total;
 	struct exit_row row;
-	/* how long was counted, 0 if that is not known of both */
-	double seconds[2];
-	double exits[2], handle[2];
+	/* how long was counted, ns, 0 if that is not known of both */
+	uint64_t interval[2];
+	uint64_t exits[2], handle[2];
 	/* all of these */
 	double all_exits[2], all_handle[2];
 };
@@ -41,7 +41,8 @@ int diff_compare(struct diff *diff, struct diff_side *sides,
 void diff_compare_free(struct diff *diff);
 
 /* Of @line's exits or handle: per second if that is known. */
-double diff_rate(const struct diff_line *line, const double *values, int side);
+double diff_rate(const struct diff_line *line, const uint64_t *values,
+		 int side);
 /* The time of an exit, on average. */
 double diff_average(const struct diff_line *line, int side);
 /* How much more in %.  False if it was nothing before. */

@@ -29,16 +29,17 @@ static void print_change(struct json *json, const char *key, double before,
 static void print_counts(struct json *json, const struct diff *diff,
 			 const struct diff_line *line, int side)
 {
-	const double exits = line->exits[side], handle = line->handle[side];
+	const uint64_t exits = line->exits[side], handle = line->handle[side];
 	const bool ns = diff->ns;
 
 	json_put_object(json, side ? "b" : "a");
-	json_put_real(json, "exits", exits, 0);
-	json_put_real(json, ns ? "handle_ns" : "handle_cycles", handle, 0);
-	print_ratio(json, "exits_per_second", exits, line->seconds[side]);
+	json_put_u64(json, "exits", exits);
+	json_put_u64(json, ns ? "handle_ns" : "handle_cycles", handle);
+	print_ratio(json, "exits_per_second", exits * 1e9,
+		    line->interval[side]);
 	print_ratio(json,
 		    ns ? "handle_ns_per_second" : "handle_cycles_per_second",
-		    handle, line->seconds[side]);
+		    handle * 1e9, line->interval[side]);
 	print_ratio(json, ns ? "ns_per_exit" : "cycles_per_exit", handle,
 		    exits);
 	json_end(json);
@@ -56,8 +57,8 @@ static void print_line(struct json *json, const struct diff *diff,
 		     diff_rate(line, line->handle, 0),
 		     diff_rate(line, line->handle, 1));
 	print_change(json, "per_exit_change_percent", diff_average(line, 0),
-		     line->exits[1] > 0 ? diff_average(line, 1) :
-					  diff_average(line, 0));
+		     line->exits[1] ? diff_average(line, 1) :
+				      diff_average(line, 0));
 }
 
 static void print_side(struct json *json, const char *key,
@@ -75,11 +76,12 @@ static void print_side(struct json *json, const char *key,
 	}
 	if (one && scope->kind == SCOPE_VCPU)
 		json_put_u64(json, "vcpu", scope->vcpu);
-	if (side->seconds > 0)
-		json_put_real(json, "seconds", side->seconds, 6);
+	if (side->interval)
+		json_put_real(json, "seconds", side->interval / 1e9, 6);
 	else
 		json_put_null(json, "seconds");
-	json_put_u64(json, "tsc_khz", scope->snap.tsc_khz);
+	json_put_u64(json, "tsc_khz", scope->snap.clock.tsc_khz);
+	json_put_string(json, "clock", clock_name(&scope->snap.clock));
 	json_end(json);
 }
 

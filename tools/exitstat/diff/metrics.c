@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "diff/metrics.h"
@@ -21,11 +22,12 @@ static void print_samples(FILE *out, const char *name, const struct diff *diff,
 			metrics_print_label(out, "isa", isa, false);
 			metrics_print_reason(out, &line->row);
 			if (!handle)
-				fprintf(out, "} %.0f\n", line->exits[s]);
+				fprintf(out, "} %" PRIu64 "\n", line->exits[s]);
 			else if (diff->ns)
 				fprintf(out, "} %.9f\n", line->handle[s] / 1e9);
 			else
-				fprintf(out, "} %.0f\n", line->handle[s]);
+				fprintf(out, "} %" PRIu64 "\n",
+					line->handle[s]);
 		}
 	}
 }
@@ -37,12 +39,12 @@ void diff_print_metrics(FILE *out, const struct diff *diff)
 	const char *interval = "exitstat_diff_interval_seconds";
 	size_t s;
 
-	if (diff->lines->seconds[0] > 0) {
+	if (diff->lines->interval[0]) {
 		metrics_print_family(out, interval, "gauge",
 				     "How long was counted");
 		for (s = 0; s < 2; s++)
 			fprintf(out, "%s{recording=\"%s\"} %.6f\n", interval,
-				sides[s], diff->sides[s].seconds);
+				sides[s], diff->sides[s].interval / 1e9);
 	}
 	metrics_print_family(out, "exitstat_diff_exits", "gauge", "VM-exits");
 	print_samples(out, "exitstat_diff_exits", diff, false);

@@ -17,6 +17,8 @@
 /* A thousand VMs need some MiB. */
 #define MAX_FILE_SIZE (64 << 20)
 #define MAX_DEPTH 8
+/* of one interval: a century */
+#define MAX_SECONDS 3.2e9
 
 /* Add a scope, of which the rows are borrowed. */
 static int add_scope(struct diff_side *side, const struct exit_scope *scope)
@@ -41,7 +43,7 @@ static int read_recording(struct diff_side *side,
 		recording_sum_note(&sum);
 	for (i = 0; !status && i < sum.scan.nr_scopes; i++)
 		status = add_scope(side, &sum.scan.scopes[i]);
-	side->seconds = sum.scan.interval / 1e9;
+	side->interval = sum.scan.interval;
 	recording_sum_free(&sum);
 	return status;
 }
@@ -78,8 +80,7 @@ static bool parse_row(struct json_object *object, bool ns, struct exit_row *row)
 			       UINT64_MAX, &row->counts[COUNT_HANDLE_CYCLES]);
 }
 
-static bool parse_scope(struct json_object *object, bool ns,
-			struct exit_scope *scope)
+static bool parse_scope(struct json_object *object, struct exit_scope *scope)
 {
 	struct json_object *rows =
 		json_member(object, "reasons", json_type_array);
@@ -101,8 +102,8 @@ static bool parse_scope(struct json_object *object, bool ns,
 
 	for (i = 0; i < json_object_array_length(rows); i++) {
 		row = snapshot_add_row(snap);
-		if (!row ||
-		    !parse_row(json_object_array_get_idx(rows, i), ns, row))
+		if (!row || !parse_row(json_object_array_get_idx(rows, i),
+				       snap->clock.ns, row))
 			return false;
 	}
 	return snapshot_finish(snap);
@@ -122,7 +123,7 @@ static int add_scopes(struct diff_side *side, struct json_object *scopes,
 		for (i = 0; !status && i < nr; i++) {
 			scope = *head;
 			if (!parse_scope(json_object_array_get_idx(scopes, i),
-					 side->ns, &scope))
+					 &scope))
 				status = not_ours(side);
 			else if (selection_has(sel, &scope) ||
 				 (pass && sel->host && !i))
@@ -133,6 +134,13 @@ static int add_scopes(struct diff_side *side, struct json_object *scopes,
 	return status;
 }
 
+/* What a document says may be anything. */
+static uint64_t to_ns(double seconds)
+{
+	seconds = fabs(seconds);
+	return (seconds < MAX_SECONDS ? seconds : MAX_SECONDS) * 1e9 + 0.5;
+}
+
 static int add_document(struct diff_side *side, struct json_object *object,
 			const struct exit_selection *sel, bool *since_load)
 {
@@ -140,7 +148,6 @@ static int add_document(struct diff_side *side, struct json_object *object,
 		json_member(object, "scopes", json_type_array);
 	struct json_object *seconds =
 		json_member(object, "seconds", json_type_double);
-	const bool ns = !strcmp(get_text(object, "units"), "ns");
 	struct exit_scope head = {};
 	uint64_t number;
 
@@ -157,16 +164,18 @@ static int add_document(struct diff_side *side, struct json_object *object,
 			sizeof(head.snap.isa)) ||
 	    !json_member_u64(object, "tsc_khz", UINT32_MAX, &number))
 		return not_ours(side);
-	head.snap.tsc_khz = number;
+	head.snap.clock.tsc_khz = number;
+	head.snap.clock.ns = !strcmp(get_text(object, "units"), "ns");
 	head.snap.has[COUNT_EXITS] = head.snap.has[COUNT_HANDLE_CYCLES] = true;
 
 	/* Of several intervals the sum, else the last one. */
 	*since_load = !seconds;
-	if (side->nr_scopes && (!seconds || ns != side->ns))
+	if (side->nr_scopes &&
+	    (!seconds ||
+	     !clock_is_same(&head.snap.clock, &side->scope.snap.clock)))
 		diff_free(side);
-	side->ns = ns;
 	if (seconds)
-		side->seconds += fabs(json_object_get_double(seconds));
+		side->interval += to_ns(json_object_get_double(seconds));
 	return add_scopes(side, scopes, &head, sel);
 }
 
@@ -203,7 +212,7 @@ static int read_documents(struct diff_side *side, const char *text, size_t len,
 	}
 	json_tokener_free(tokener);
 	if (since_load)
-		side->seconds = 0;
+		side->interval = 0;
 	if (!any && !status)
 		status = not_ours(side);
 	return status;

@@ -13,10 +13,8 @@ struct diff_side {
 	/* what of it: the first of the scopes that were added up, and how many */
 	struct exit_scope scope;
 	size_t nr_scopes;
-	/* how long was counted, or 0 for since the counters began */
-	double seconds;
-	/* times in @scope are ns, not cycles */
-	bool ns;
+	/* how long was counted, ns, or 0 for since the counters began */
+	uint64_t interval;
 };
 
 #endif

@@ -114,6 +114,19 @@ static void set_real(struct cell *cell, double value, int decimals)
 	cell->real = value;
 }
 
+static void set_u64(struct cell *cell, uint64_t value)
+{
+	cell->type = CELL_U64;
+	cell->u64 = value;
+}
+
+/* How much more, or less, in B. */
+static void set_difference(struct cell *cell, const uint64_t *values)
+{
+	cell->type = CELL_I64;
+	cell->i64 = values[1] - values[0];
+}
+
 static void set_ratio(struct cell *cell, double part, double whole,
 		      int decimals)
 {
@@ -131,14 +144,14 @@ static void set_change(struct cell *cell, double before, double after)
 
 static void set_average_change(struct cell *cell, const struct diff_line *line)
 {
-	if (line->exits[0] > 0 && line->exits[1] > 0)
+	if (line->exits[0] && line->exits[1])
 		set_change(cell, diff_average(line, 0), diff_average(line, 1));
 }
 
 static void get_cell(const void *data, int id, struct cell *cell)
 {
 	const struct diff_line *line = data;
-	const double *exits = line->exits, *handle = line->handle;
+	const uint64_t *exits = line->exits, *handle = line->handle;
 
 	switch (id) {
 	case DIFF_REASON:
@@ -152,15 +165,15 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case DIFF_EXITS_A:
 	case DIFF_EXITS_B:
-		set_real(cell, exits[id - DIFF_EXITS_A], 0);
+		set_u64(cell, exits[id - DIFF_EXITS_A]);
 		break;
 	case DIFF_EXITS_DIFF:
-		set_real(cell, exits[1] - exits[0], 0);
+		set_difference(cell, exits);
 		break;
 	case DIFF_EXITS_RATE_A:
 	case DIFF_EXITS_RATE_B:
-		set_ratio(cell, exits[id - DIFF_EXITS_RATE_A],
-			  line->seconds[id - DIFF_EXITS_RATE_A], 1);
+		set_ratio(cell, 1e9 * exits[id - DIFF_EXITS_RATE_A],
+			  line->interval[id - DIFF_EXITS_RATE_A], 1);
 		break;
 	case DIFF_EXITS_CHANGE:
 		set_change(cell, diff_rate(line, exits, 0),
@@ -168,20 +181,20 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case DIFF_EXITS_SHARE_A:
 	case DIFF_EXITS_SHARE_B:
-		set_ratio(cell, 100 * exits[id - DIFF_EXITS_SHARE_A],
+		set_ratio(cell, 100.0 * exits[id - DIFF_EXITS_SHARE_A],
 			  line->all_exits[id - DIFF_EXITS_SHARE_A], 2);
 		break;
 	case DIFF_HANDLE_A:
 	case DIFF_HANDLE_B:
-		set_real(cell, handle[id - DIFF_HANDLE_A], 0);
+		set_u64(cell, handle[id - DIFF_HANDLE_A]);
 		break;
 	case DIFF_HANDLE_DIFF:
-		set_real(cell, handle[1] - handle[0], 0);
+		set_difference(cell, handle);
 		break;
 	case DIFF_HANDLE_RATE_A:
 	case DIFF_HANDLE_RATE_B:
-		set_ratio(cell, handle[id - DIFF_HANDLE_RATE_A],
-			  line->seconds[id - DIFF_HANDLE_RATE_A], 0);
+		set_ratio(cell, 1e9 * handle[id - DIFF_HANDLE_RATE_A],
+			  line->interval[id - DIFF_HANDLE_RATE_A], 0);
 		break;
 	case DIFF_HANDLE_CHANGE:
 		set_change(cell, diff_rate(line, handle, 0),
@@ -189,7 +202,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case DIFF_HANDLE_SHARE_A:
 	case DIFF_HANDLE_SHARE_B:
-		set_ratio(cell, 100 * handle[id - DIFF_HANDLE_SHARE_A],
+		set_ratio(cell, 100.0 * handle[id - DIFF_HANDLE_SHARE_A],
 			  line->all_handle[id - DIFF_HANDLE_SHARE_A], 2);
 		break;
 	case DIFF_AVERAGE_A:
@@ -213,18 +226,18 @@ static void print_side(FILE *out, const char *name,
 		       const struct diff_side *side)
 {
 	const struct exit_snapshot *snap = &side->scope.snap;
-	char label[SCOPE_LABEL_SIZE];
+	char label[SCOPE_LABEL_SIZE], clock[CLOCK_LABEL_SIZE];
 
+	clock_label(&snap->clock, clock);
 	if (side->nr_scopes > 1)
 		snprintf(label, sizeof(label), "%zu %s", side->nr_scopes,
 			 side->scope.kind == SCOPE_VCPU ? "vCPUs" : "VMs");
 	else
 		scope_label(&side->scope, label);
-	fprintf(out, "%s: %s, %s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz, ",
-		name, side->path, label, snap->isa, snap->tsc_khz / 1000,
-		snap->tsc_khz % 1000);
-	if (side->seconds > 0)
-		fprintf(out, "%.3f s\n", side->seconds);
+	fprintf(out, "%s: %s, %s: %s, %s, ", name, side->path, label, snap->isa,
+		clock);
+	if (side->interval)
+		fprintf(out, "%.3f s\n", side->interval / 1e9);
 	else
 		fputs("since the counters began\n", out);
 }
@@ -232,9 +245,9 @@ static void print_side(FILE *out, const char *name,
 bool diff_print_table(FILE *out, const struct diff *diff,
 		      const struct format *format)
 {
-	const int *ids = diff->lines->seconds[0] > 0 ? rate_ids :
-			 diff->continued	     ? continued_ids :
-						       share_ids;
+	const int *ids = diff->lines->interval[0] ? rate_ids :
+			 diff->continued	  ? continued_ids :
+						    share_ids;
 	struct layout layout;
 
 	layout_init(&layout, &diff_table, ids, format->columns, diff->ns);

@@ -99,6 +99,8 @@ bool snapshot_subtract(struct exit_snapshot *snap,
 	const struct exit_row *old;
 	size_t i, c, nr = 0;
 
+	if (!clock_is_same(&snap->clock, &before->clock))
+		return false;
 	for (i = 0; i < before->nr_rows; i++) {
 		if (row_went_back(snap, &before->rows[i]))
 			return false;
@@ -123,6 +125,26 @@ bool snapshot_subtract(struct exit_snapshot *snap,
 	snap->nr_rows = nr;
 	snapshot_finish(snap);
 	return true;
+}
+
+void snapshot_translate(struct exit_snapshot *snap,
+			const struct exit_clock *clock)
+{
+	size_t i, c;
+
+	snap->guest_cycles =
+		clock_translate(&snap->clock, snap->guest_cycles, clock);
+	for (i = 0; i < snap->nr_rows; i++) {
+		for (c = 0; c < NR_COUNTS; c++) {
+			uint64_t *count = &snap->rows[i].counts[c];
+
+			if (count_is_time(c))
+				*count = clock_translate(&snap->clock, *count,
+							 clock);
+		}
+	}
+	snap->clock = *clock;
+	snapshot_finish(snap);
 }
 
 bool snapshot_add(struct exit_snapshot *snap, const struct exit_snapshot *more)

@@ -26,7 +26,8 @@ struct exit_row {
  */
 struct exit_snapshot {
 	char isa[EXIT_WORD_SIZE];
-	uint32_t tsc_khz;
+	/* of all times in here */
+	struct exit_clock clock;
 	bool enabled;
 	/* failed_entries and clamped are known */
 	bool has_faults;
@@ -61,12 +62,18 @@ struct exit_row *snapshot_find_row(const struct exit_snapshot *snap, bool other,
 				   uint32_t reason);
 /*
  * Leave in @snap what was counted since @before.  False, and @snap as it was,
- * if counters went back: then it is not the same counters any more, and @snap
- * is all that was counted since they began.
+ * if counters went back or have another clock: then it is not the same counters
+ * any more, and @snap is all that was counted since they began.
  */
 bool snapshot_subtract(struct exit_snapshot *snap,
 		       const struct exit_snapshot *before);
-/* Add what was counted in @more.  False if there is no memory for it. */
+/* Tell its times by another clock; both are known. */
+void snapshot_translate(struct exit_snapshot *snap,
+			const struct exit_clock *clock);
+/*
+ * Add what was counted in @more, by the same clock.  False if there is no memory
+ * for it.
+ */
 bool snapshot_add(struct exit_snapshot *snap, const struct exit_snapshot *more);
 /* Leave what was known of it, but nothing that was counted.  Frees nothing. */
 void snapshot_clear(struct exit_snapshot *snap);

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "model/time.h"
 
@@ -45,7 +49,76 @@ double exit_time_all(const struct exit_time *time)
 	       exit_time_lost(time);
 }
 
-uint64_t cycles_to_ns(uint64_t cycles, uint32_t tsc_khz)
+#define NS_PER_MS 1000000
+
+static const char *const clock_names[] = { "tsc", "ns" };
+
+const char *clock_name(const struct exit_clock *clock)
 {
-	return tsc_khz ? (unsigned __int128)cycles * 1000000 / tsc_khz : 0;
+	return clock_names[clock->ns];
+}
+
+bool clock_parse_name(const char *name, struct exit_clock *clock)
+{
+	clock->ns = !strcmp(name, clock_names[true]);
+	return clock->ns || !strcmp(name, clock_names[false]);
+}
+
+void clock_label(const struct exit_clock *clock, char *label)
+{
+	if (clock->ns && !clock->tsc_khz)
+		snprintf(label, CLOCK_LABEL_SIZE, "times in ns");
+	else
+		snprintf(label, CLOCK_LABEL_SIZE,
+			 "TSC %" PRIu32 ".%03" PRIu32 " MHz",
+			 clock->tsc_khz / 1000, clock->tsc_khz % 1000);
+}
+
+uint32_t clock_per_ms(const struct exit_clock *clock)
+{
+	return clock->ns ? NS_PER_MS : clock->tsc_khz;
+}
+
+bool clock_tells(const struct exit_clock *clock, bool ns)
+{
+	return clock->ns == ns || clock->tsc_khz;
+}
+
+static struct exit_clock other_clock(const struct exit_clock *clock)
+{
+	return (struct exit_clock){ .tsc_khz = clock->tsc_khz,
+				    .ns = !clock->ns };
+}
+
+double clock_scale(const struct exit_clock *clock, bool ns)
+{
+	const struct exit_clock other = other_clock(clock);
+
+	if (clock->ns == ns)
+		return 1;
+	return clock->tsc_khz ?
+		       (double)clock_per_ms(&other) / clock_per_ms(clock) :
+		       0;
+}
+
+uint64_t clock_convert(const struct exit_clock *clock, uint64_t time, bool ns)
+{
+	const struct exit_clock other = other_clock(clock);
+
+	if (clock->ns == ns)
+		return time;
+	return clock->tsc_khz ? clock_translate(clock, time, &other) : 0;
+}
+
+uint64_t clock_translate(const struct exit_clock *from, uint64_t time,
+			 const struct exit_clock *to)
+{
+	return (unsigned __int128)time * clock_per_ms(to) / clock_per_ms(from);
+}
+
+bool clock_is_same(const struct exit_clock *a, const struct exit_clock *b)
+{
+	const double x = clock_per_ms(a), y = clock_per_ms(b);
+
+	return a->ns == b->ns && fabs(x - y) <= 0.01 * (x > y ? x : y);
 }

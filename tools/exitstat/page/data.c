@@ -27,15 +27,16 @@ static void print_seconds(struct json *json, const char *key, uint64_t ns)
 
 /* cycles as seconds; null if there is no such count, or no TSC */
 static void print_cycles(struct json *json, const char *key, bool known,
-			 double cycles, uint32_t khz)
+			 double cycles, const struct exit_clock *clock)
 {
+	const uint32_t per_ms = clock_per_ms(clock);
 	char text[32];
 
-	if (!known || !khz) {
+	if (!known || !per_ms) {
 		json_put_null(json, key);
 		return;
 	}
-	snprintf(text, sizeof(text), "%.7g", cycles / (khz * 1e3));
+	snprintf(text, sizeof(text), "%.7g", cycles / (per_ms * 1e3));
 	json_put_number(json, key, text);
 }
 
@@ -74,7 +75,7 @@ static void print_phases(struct json *json, const struct page *page,
 		json_put_array(json, exit_phase_names[p]);
 		for (i = 0; i < page->nr_intervals; i++)
 			print_cycles(json, NULL, scope->known[i] && known,
-				     scope->phases[p][i], snap->tsc_khz);
+				     scope->phases[p][i], &snap->clock);
 		json_end(json);
 	}
 	json_end(json);
@@ -93,7 +94,7 @@ static void print_total(struct json *json, const struct exit_snapshot *snap,
 			     snapshot_has_phase(snap, p),
 			     p == PHASE_GUEST ? snap->guest_cycles :
 						counts[phase_counter(p)],
-			     snap->tsc_khz);
+			     &snap->clock);
 	json_end(json);
 }
 
@@ -251,7 +252,9 @@ static void print_head(struct json *json, const struct page *page)
 	json_put_u64(json, "skipped_lines", sum->nr_skipped);
 	json_put_u64(json, "scopes_left_out", page->nr_left_out);
 	json_put_string(json, "isa", header->isa);
-	json_put_u64(json, "tsc_khz", header->tsc_khz);
+	json_put_u64(json, "tsc_khz", header->clock.tsc_khz);
+	json_put_u64(json, "clock_khz", clock_per_ms(&header->clock));
+	json_put_string(json, "source", header->source);
 	json_put_string(json, "host", header->host);
 	json_put_string(json, "kernel", header->kernel);
 }

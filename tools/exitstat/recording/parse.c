@@ -49,15 +49,21 @@ bool recording_parse_header(struct json_object *object,
 {
 	const char *isa = json_member_string(object, "isa");
 	const char *started = json_member_string(object, "started");
+	const char *clock = json_member_string(object, "clock");
 	uint64_t khz;
 
 	*header = (struct recording_header){};
 	if (!isa || !parse_word(isa, header->isa, sizeof(header->isa)) ||
 	    !json_member_u64(object, "tsc_khz", UINT32_MAX, &khz))
 		return false;
-	header->tsc_khz = khz;
+	/* 0.1 knew the TSC alone, and did not say so. */
+	if (clock && !clock_parse_name(clock, &header->clock))
+		return false;
+	header->clock.tsc_khz = khz;
 	header->realtime = started ? time_parse(started) : 0;
 	json_member_seconds(object, "interval", &header->interval);
+	json_member_text(object, "source", header->source,
+			 sizeof(header->source));
 	json_member_text(object, "tool", header->tool, sizeof(header->tool));
 	json_member_text(object, "host", header->host, sizeof(header->host));
 	json_member_text(object, "kernel", header->kernel,
@@ -304,7 +310,7 @@ static bool parse_scope(struct json_object *object,
 	scope->kind = kind;
 	snap = &scope->snap;
 	strcpy(snap->isa, header->isa);
-	snap->tsc_khz = header->tsc_khz;
+	snap->clock = header->clock;
 	for (i = 0; i < header->nr_columns; i++) {
 		if (header->columns[i] < NR_COUNTS)
 			snap->has[header->columns[i]] = true;

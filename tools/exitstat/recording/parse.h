@@ -18,11 +18,12 @@
 /* What a header says. */
 struct recording_header {
 	char isa[EXIT_WORD_SIZE];
-	uint32_t tsc_khz;
+	struct exit_clock clock;
 	/* CLOCK_REALTIME at its beginning, ns, or 0 */
 	uint64_t realtime;
 	/* ns, or 0 */
 	uint64_t interval;
+	char source[SOURCE_NAME_SIZE];
 	char tool[VM_NAME_SIZE], host[VM_NAME_SIZE], kernel[VM_NAME_SIZE];
 	/* the count in each column of a row, NR_COUNTS if that is unknown */
 	enum exit_counter columns[32];

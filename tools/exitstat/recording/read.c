@@ -116,6 +116,17 @@ static void drop_empty_rows(struct exit_snapshot *snap)
 	snap->nr_rows = nr;
 }
 
+/* Buckets of another clock have other bounds. */
+static void use_first_clock(struct recording *recording,
+			    struct exit_scope *difference)
+{
+	if (clock_is_same(&difference->snap.clock, &recording->clock))
+		return;
+	snapshot_translate(&difference->snap, &recording->clock);
+	latency_free(&difference->latency);
+	difference->latency = (struct exit_latency){};
+}
+
 /*
  * What @scope counted since @before, which is NULL if it is new.  As all here,
  * false if memory runs out.
@@ -140,6 +151,7 @@ static bool add_difference(struct recording *recording,
 		drop_empty_rows(&difference->snap);
 	else
 		latency_subtract(&difference->latency, &before->latency);
+	use_first_clock(recording, difference);
 	return true;
 }
 
@@ -309,6 +321,23 @@ static void begin_time(struct recording *recording)
 	recording->time = recording->base;
 }
 
+/* False, after a message, if its times have nothing in common with the first. */
+static bool check_clock(struct recording *recording,
+			const struct exit_clock *clock)
+{
+	if (!recording->nr_sections)
+		recording->clock = *clock;
+	if (clock_is_same(clock, &recording->clock))
+		return true;
+	recording->other_clock = true;
+	if (clock_per_ms(clock) && clock_per_ms(&recording->clock))
+		return true;
+	fail(STATUS_ERROR,
+	     "%s has times of two clocks, and does not tell the TSC's frequency: they cannot be added",
+	     recording->path);
+	return false;
+}
+
 static enum recording_event read_header(struct recording *recording,
 					struct json_object *object)
 {
@@ -330,6 +359,8 @@ static enum recording_event read_header(struct recording *recording,
 	recording->has_difference = false;
 	if (!recording_parse_header(object, &header))
 		return RECORDING_NOTHING;
+	if (!check_clock(recording, &header.clock))
+		return RECORDING_FAILED;
 	recording->section.header = header;
 	recording->in_section = true;
 	recording->section.nr_labels = 0;

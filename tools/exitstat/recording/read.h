@@ -38,6 +38,10 @@ struct recording {
 	 */
 	bool has_sample;
 	struct exit_scan now;
+	/* of the first section: all differences are told by it */
+	struct exit_clock clock;
+	/* another section has another one, and no histograms then */
+	bool other_clock;
 	/* ns after the section began, and after the first one did */
 	uint64_t t, time;
 	/* when the section began, and by the clock when the first one did */

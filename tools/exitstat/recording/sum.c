@@ -69,6 +69,7 @@ static int add_places(struct recording_sum *sum,
 			return out_of_memory();
 		scope_copy_empty(place, scope);
 		place->snap.enabled = true;
+		place->snap.clock = recording->clock;
 		place->is_new = recording->has_difference &&
 				scope->kind != SCOPE_HOST;
 	}
@@ -169,6 +170,8 @@ int recording_sum_read(struct recording_sum *sum, const char *path,
 	sum->nr_lost = recording.nr_lost;
 	sum->nr_skipped = recording.nr_skipped;
 	sum->nr_off = recording.nr_off;
+	sum->other_clock = recording.other_clock;
+	strcpy(sum->scan.source, sum->header.source);
 	recording_free(&recording);
 	return status;
 }
@@ -211,6 +214,12 @@ int recording_sum_check(const struct recording_sum *sum,
 
 void recording_sum_note(const struct recording_sum *sum)
 {
+	char label[CLOCK_LABEL_SIZE];
+
+	clock_label(&sum->header.clock, label);
+	if (sum->other_clock)
+		note("%s was recorded by clocks that differ: all times are told by the first, %s, and histograms are those of that one",
+		     sum->path, label);
 	if (sum->nr_skipped)
 		note("%s: lines that were skipped as they are damaged: %" PRIu64,
 		     sum->path, sum->nr_skipped);

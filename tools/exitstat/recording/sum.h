@@ -24,6 +24,8 @@ struct recording_sum {
 	uint64_t span;
 	/* histograms of VMs and of the host were recorded */
 	bool vm_latency, host_latency;
+	/* times of sections with another clock were translated to the first */
+	bool other_clock;
 	uint64_t nr_samples, nr_sections, nr_lost, nr_skipped, nr_off;
 	/* some of the VMs that it has, whether they were selected or not */
 	char vms[16][VM_ID_SIZE];

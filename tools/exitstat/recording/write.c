@@ -87,7 +87,8 @@ char *recording_header(struct recording_writer *writer,
 	json_put_seconds(&json, "interval", writer->interval);
 	json_put_string(&json, "source", scan->source);
 	json_put_string(&json, "isa", snap->isa);
-	json_put_u64(&json, "tsc_khz", snap->tsc_khz);
+	json_put_u64(&json, "tsc_khz", snap->clock.tsc_khz);
+	json_put_string(&json, "clock", clock_name(&snap->clock));
 	if (!uname(&uts)) {
 		print_ascii(&json, "host", uts.nodename);
 		print_ascii(&json, "kernel", uts.release);

@@ -326,7 +326,7 @@ static int read_leaves(struct exit_scope *scope)
 
 	strcpy(snap->isa, reader.table->isa);
 	scope->kind = regs.ecx & INFO_ECX_HOST ? SCOPE_HOST : SCOPE_VM;
-	snap->tsc_khz = regs.edx;
+	snap->clock.tsc_khz = regs.edx;
 	snap->has[COUNT_EXITS] = true;
 	snap->has[COUNT_HANDLE_CYCLES] = true;
 	/* A host that does not count does not answer either. */

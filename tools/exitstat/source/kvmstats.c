@@ -43,7 +43,7 @@ static int parse_keys(struct stats_parser *parser, const char *scope)
 			    &snap->guest_cycles))
 		return parser_damaged(text, "no valid guest_cycles");
 
-	snap->tsc_khz = tsc_khz;
+	snap->clock.tsc_khz = tsc_khz;
 	snap->enabled = enabled;
 	snap->has_faults = true;
 	return STATUS_OK;

@@ -58,7 +58,7 @@ static int find_named(const char *name, unsigned int want,
 }
 
 /* The first one that can be read, or else the first one. */
-static void find_first(struct source *source, unsigned int want)
+static int find_first(struct source *source, unsigned int want)
 {
 	const struct source_ops *first = NULL;
 	char why[sizeof(source->why)];
@@ -75,15 +75,19 @@ static void find_first(struct source *source, unsigned int want)
 		if (can(source->abilities, want)) {
 			source->ops = ops;
 			source->better = first;
-			return;
+			return STATUS_OK;
 		}
 		if (!first) {
 			first = ops;
 			strcpy(source->why, why);
 		}
 	}
+	if (!first)
+		return fail(STATUS_USAGE,
+			    "no source of this program has what is asked for");
 	source->ops = first;
 	source->abilities = first->abilities;
+	return STATUS_OK;
 }
 
 int source_open(struct source *source, const struct source_paths *paths,
@@ -100,9 +104,9 @@ int source_open(struct source *source, const struct source_paths *paths,
 		/* If it cannot be read, that is said when it is read. */
 		source->abilities = source->ops->probe(paths, why, sizeof(why));
 	} else {
-		find_first(source, want);
+		status = find_first(source, want);
 	}
-	if (source->ops->open)
+	if (!status && source->ops->open)
 		status = source->ops->open(source);
 	return status;
 }

@@ -210,7 +210,7 @@ static int read_head(const struct reader *reader)
 	if (status)
 		return status;
 
-	snap->tsc_khz = tsc_khz;
+	snap->clock.tsc_khz = tsc_khz;
 	snap->enabled = enabled;
 	snap->has_faults = true;
 	snap->has_guest_cycles = true;

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "top/state.h"
+#include "top/header.h"
+#include "top/screen.h"
+#include "top/view.h"
 
 /* What a view is called has at least so many columns. */
 #define MIN_TITLE 20
@@ -72,6 +74,7 @@ static void draw_title(const struct top *top)
 	const struct exit_scope *first = feed_first(&top->feed.now);
 	const struct exit_snapshot *snap = &first->snap;
 	char host[HOST_NAME_MAX + 1] = "", text[LINE_SIZE], clock[16];
+	char label[CLOCK_LABEL_SIZE];
 	int right = COLS;
 
 	format_clock(top->feed.shown.realtime ? top->feed.shown.realtime :
@@ -82,9 +85,9 @@ static void draw_title(const struct top *top)
 	put_right(0, COLS, A_NORMAL, COLS > 50 ? clock : "");
 
 	gethostname(host, sizeof(host) - 1);
-	snprintf(text, sizeof(text),
-		 "exitstat on %s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz", host,
-		 snap->isa, snap->tsc_khz / 1000, snap->tsc_khz % 1000);
+	clock_label(&snap->clock, label);
+	snprintf(text, sizeof(text), "exitstat on %s: %s, %s, from %s", host,
+		 snap->isa, label, top->feed.now.source);
 	right = draw_flags(top, 0, right);
 	top_put(0, 0, right - 1, A_BOLD, text);
 }
@@ -170,13 +173,13 @@ static void draw_handle(const struct top *top, int y,
 	const struct exit_snapshot *snap = &scope->snap;
 	char text[128];
 
-	if (!interval || !snap->tsc_khz || !snap->has[COUNT_HANDLE_CYCLES] ||
-	    snap->has_guest_cycles)
+	if (!interval || !clock_tells(&snap->clock, true) ||
+	    !snap->has[COUNT_HANDLE_CYCLES] || snap->has_guest_cycles)
 		return;
 	snprintf(text, sizeof(text),
 		 "handle %.2f %% of one CPU; other times are not known here",
-		 snap->whole[COUNT_HANDLE_CYCLES] / snap->tsc_khz * 1e6 * 100 /
-			 interval);
+		 snap->whole[COUNT_HANDLE_CYCLES] *
+			 clock_scale(&snap->clock, true) * 100 / interval);
 	top_put(y, 0, -1, A_NORMAL, text);
 }
 

@@ -5,7 +5,9 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "top/state.h"
+#include "top/hist.h"
+#include "top/screen.h"
+#include "top/view.h"
 
 #define LABEL_WIDTH 19
 /* without room for bars */
@@ -63,18 +65,19 @@ static void collect(const struct top *top, const struct exit_latency *latency,
 }
 
 /* Rounded to a few digits, as these are powers of two anyway. */
-static void format_cycles(const struct top *top, uint32_t khz, uint64_t cycles,
-			  char *text, size_t size)
+static void format_cycles(const struct top *top, const struct exit_clock *clock,
+			  uint64_t cycles, char *text, size_t size)
 {
 	static const char *const units[] = { "ns", "\u00b5s", "ms", "s" };
 	double value;
 	size_t unit = 0;
 
-	if (!top->ns || !khz) {
-		snprintf(text, size, "%" PRIu64, cycles);
+	if (!top->ns) {
+		snprintf(text, size, "%" PRIu64,
+			 clock_convert(clock, cycles, false));
 		return;
 	}
-	value = cycles * 1e6 / khz;
+	value = cycles * clock_scale(clock, true);
 	while (value >= 999.5 && unit + 1 < ARRAY_SIZE(units)) {
 		value /= 1000;
 		unit++;
@@ -83,13 +86,13 @@ static void format_cycles(const struct top *top, uint32_t khz, uint64_t cycles,
 		 value, units[unit]);
 }
 
-static void format_bucket(const struct top *top, uint32_t khz, size_t bucket,
-			  char *text, size_t size)
+static void format_bucket(const struct top *top, const struct exit_clock *clock,
+			  size_t bucket, char *text, size_t size)
 {
 	char from[24], below[24];
 
-	format_cycles(top, khz, bucket_from(bucket), from, sizeof(from));
-	format_cycles(top, khz, bucket_below(bucket), below, sizeof(below));
+	format_cycles(top, clock, bucket_from(bucket), from, sizeof(from));
+	format_cycles(top, clock, bucket_below(bucket), below, sizeof(below));
 	if (bucket == NR_BUCKETS - 1)
 		snprintf(text, size, "from %s", from);
 	else
@@ -97,7 +100,7 @@ static void format_bucket(const struct top *top, uint32_t khz, size_t bucket,
 }
 
 /* Below what so much of all stays. */
-static void format_part(const struct top *top, uint32_t khz,
+static void format_part(const struct top *top, const struct exit_clock *clock,
 			const struct histogram *histogram,
 			enum latency_time time, double part, char *text,
 			size_t size)
@@ -113,20 +116,20 @@ static void format_part(const struct top *top, uint32_t khz,
 	if (b == NR_BUCKETS - 1)
 		snprintf(text, size, "-");
 	else
-		format_cycles(top, khz, bucket_below(b), text, size);
+		format_cycles(top, clock, bucket_below(b), text, size);
 }
 
-static void draw_summary(const struct top *top, uint32_t khz, int y,
-			 const struct histogram *histogram,
+static void draw_summary(const struct top *top, const struct exit_clock *clock,
+			 int y, const struct histogram *histogram,
 			 enum latency_time time)
 {
 	char text[256], half[24], most[24], longest[24];
 
 	if (!(histogram->all[time] > 0))
 		return;
-	format_part(top, khz, histogram, time, 0.5, half, sizeof(half));
-	format_part(top, khz, histogram, time, 0.99, most, sizeof(most));
-	format_cycles(top, khz, histogram->longest[time], longest,
+	format_part(top, clock, histogram, time, 0.5, half, sizeof(half));
+	format_part(top, clock, histogram, time, 0.99, most, sizeof(most));
+	format_cycles(top, clock, histogram->longest[time], longest,
 		      sizeof(longest));
 	snprintf(text, sizeof(text),
 		 "%s: half below %s, 99 %% below %s, the longest ever %s",
@@ -134,14 +137,15 @@ static void draw_summary(const struct top *top, uint32_t khz, int y,
 	top_put(y, 1, -1, A_NORMAL, text);
 }
 
-static void draw_bucket(const struct top *top, uint32_t khz, int y, int width,
-			const struct histogram *histogram, size_t bucket)
+static void draw_bucket(const struct top *top, const struct exit_clock *clock,
+			int y, int width, const struct histogram *histogram,
+			size_t bucket)
 {
 	static const enum top_ink inks[] = { INK_HANDLE, INK_USER };
 	char text[64];
 	size_t time;
 
-	format_bucket(top, khz, bucket, text, sizeof(text));
+	format_bucket(top, clock, bucket, text, sizeof(text));
 	top_put(y, 1, LABEL_WIDTH, A_NORMAL, text);
 	for (time = 0; time < NR_LATENCY_TIMES; time++) {
 		const uint64_t exits = histogram->exits[bucket][time];
@@ -245,10 +249,10 @@ void top_draw_histogram(struct top *top, int y, int height)
 		top->histogram_first =
 			histogram.nr > top->page ? histogram.nr - top->page : 0;
 	for (i = 0; i < room && top->histogram_first + i < histogram.nr; i++)
-		draw_bucket(top, scope->snap.tsc_khz, y + 1 + i, width,
+		draw_bucket(top, &scope->snap.clock, y + 1 + i, width,
 			    &histogram,
 			    histogram.first + top->histogram_first + i);
 	for (time = 0; summary && time < NR_LATENCY_TIMES; time++)
-		draw_summary(top, scope->snap.tsc_khz, y + 2 + i + time,
+		draw_summary(top, &scope->snap.clock, y + 2 + i + time,
 			     &histogram, time);
 }

@@ -7,7 +7,8 @@
 #include <wctype.h>
 
 #include "base/array.h"
-#include "top/state.h"
+#include "top/keys.h"
+#include "top/view.h"
 
 #define CTRL(c) (0x1f & (c))
 #define ESCAPE 0x1b
@@ -59,7 +60,7 @@ static void change_interval(struct top *top, int step)
 	}
 	if (i >= 0 && i < nr) {
 		top->interval = intervals[i];
-		top_set_timer(top, top->interval);
+		loop_set_timer(&top->loop, top->interval, top->interval);
 	}
 	top_say(top, "an interval of %g s", top->interval / 1e9);
 }
@@ -69,7 +70,7 @@ static void show_now(struct top *top)
 {
 	if (feed_update(&top->feed, true))
 		top_check_ended(top);
-	top_set_timer(top, top->interval);
+	loop_set_timer(&top->loop, top->interval, top->interval);
 	top_update_lines(top);
 }
 
@@ -80,7 +81,7 @@ static void set_baseline(struct top *top)
 		return;
 	top->since = top->feed.baseline.realtime;
 	top_check_ended(top);
-	top_set_timer(top, top->interval);
+	loop_set_timer(&top->loop, top->interval, top->interval);
 	top_update_lines(top);
 }
 
@@ -105,7 +106,7 @@ static void toggle_units(struct top *top)
 	const struct exit_scope *scope = feed_first(&top->feed.now);
 	size_t i;
 
-	if (!top->ns && !scope->snap.tsc_khz) {
+	if (!clock_tells(&scope->snap.clock, !top->ns)) {
 		top_say(top, "the TSC's frequency is not known here");
 		return;
 	}

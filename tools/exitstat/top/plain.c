@@ -205,7 +205,7 @@ int top_run(struct source *source, const struct top_options *options)
 	plain.feed.begin = true;
 	feed_update(&plain.feed, false);
 	plain.format.ns = plain.format.ns && plain.feed.now.nr_scopes &&
-			  plain.feed.now.scopes->snap.tsc_khz;
+			  clock_tells(&plain.feed.now.scopes->snap.clock, true);
 
 	if (!loop_open(&plain.loop, true)) {
 		status = fail(STATUS_ERROR, "cannot wait for signals: %s",

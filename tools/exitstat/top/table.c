@@ -3,7 +3,9 @@
 #include <ncurses.h>
 
 #include "base/text.h"
-#include "top/state.h"
+#include "top/screen.h"
+#include "top/table.h"
+#include "top/view.h"
 
 /* Columns that name a line are always shown, the others as there is room. */
 static bool is_name(int id)

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "base/message.h"
-#include "top/loop.h"
-#include "top/state.h"
+#include "top/draw.h"
+#include "top/keys.h"
+#include "top/screen.h"
 #include "top/top.h"
+#include "top/view.h"
 
 /* Comes last, as it gives others these names. */
 #include <term.h>
@@ -21,14 +23,8 @@
 /* How long a terminal takes for what follows an Esc, in ms. */
 #define ESCAPE_DELAY 25
 
-static struct top_loop loop;
-
-void top_set_timer(struct top *top, uint64_t first)
-{
-	loop_set_timer(&loop, first, top->interval);
-}
-
-void top_tick(struct top *top)
+/* Show new numbers. */
+static void tick(struct top *top)
 {
 	if (feed_update(&top->feed, !top->frozen))
 		top_check_ended(top);
@@ -56,13 +52,13 @@ static int run_loop(struct top *top)
 	while (!top->quit) {
 		fit_to_terminal();
 		top_draw(top);
-		loop_wait(&loop, &events);
+		loop_wait(&top->loop, &events);
 		if (events.signal && events.signal != SIGWINCH)
 			return events.signal;
 		if (events.keys)
 			top_read_keys(top);
 		if (events.timer) {
-			top_tick(top);
+			tick(top);
 			top->quit |= left && !--left;
 		}
 	}
@@ -107,11 +103,10 @@ static int run_on_screen(struct top *top)
 	keypad(stdscr, true);
 	nodelay(stdscr, true);
 	curs_set(0);
-	top_init_draw(top);
+	top_init_screen(top);
 
 	top_init_views(top);
-	top_set_timer(top, top->interval < FIRST_INTERVAL ? top->interval :
-							    FIRST_INTERVAL);
+	top_hurry(top);
 	open_first_view(top);
 	signal = run_loop(top);
 	free(top->lines);
@@ -123,15 +118,13 @@ static int check_units(struct top *top)
 	const struct exit_scope *scope = feed_first(&top->feed.now);
 	const struct format *format = &top->options->format;
 
-	if (scope->snap.tsc_khz) {
-		top->ns = format->ns || !format->units_given;
+	top->ns = format->units_given ? format->ns :
+					clock_tells(&scope->snap.clock, true);
+	if (clock_tells(&scope->snap.clock, top->ns))
 		return STATUS_OK;
-	}
-	if (!format->ns)
-		return STATUS_OK;
-	return fail(
-		STATUS_ERROR,
-		"the TSC's frequency is not known here: use --units cycles");
+	return fail(STATUS_ERROR,
+		    "the TSC's frequency is not known here: use --units %s",
+		    top->ns ? "cycles" : "ns");
 }
 
 /* NULL, after a message, if this terminal cannot show it. */
@@ -162,7 +155,7 @@ static int run_top(struct top *top)
 	int signal = 0;
 
 	/* SIGTSTP is left to ncurses, which restores the screen after that. */
-	if (!loop_open(&loop, false)) {
+	if (!loop_open(&top->loop, false)) {
 		top->status = fail(STATUS_ERROR, "cannot wait for signals: %s",
 				   strerror(errno));
 		goto close;
@@ -180,7 +173,7 @@ static int run_top(struct top *top)
 	if (top->status)
 		fail(top->status, "%s", top->message);
 close:
-	loop_close(&loop);
+	loop_close(&top->loop);
 	loop_raise(signal);
 	return top->status;
 }

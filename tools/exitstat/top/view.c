@@ -8,8 +8,7 @@
 
 #include "base/array.h"
 #include "base/message.h"
-#include "top/loop.h"
-#include "top/state.h"
+#include "top/view.h"
 
 /* What is most important comes first, as a screen may have room for no more. */
 static const int reason_ids[] = {
@@ -321,6 +320,14 @@ void top_move(struct top *top, long lines)
 	top_update_lines(top);
 }
 
+void top_hurry(struct top *top)
+{
+	const uint64_t first = top->interval < FIRST_INTERVAL ? top->interval :
+								FIRST_INTERVAL;
+
+	loop_set_timer(&top->loop, first, top->interval);
+}
+
 /* Read as much as is shown. */
 static void set_details(struct top *top)
 {
@@ -338,9 +345,7 @@ static void set_details(struct top *top)
 	if (!(top->feed.source->abilities & (SOURCE_VMS | SOURCE_LATENCY)))
 		return;
 	if (!feed_set_details(&top->feed, &details, !top->frozen))
-		top_set_timer(top, top->interval < FIRST_INTERVAL ?
-					   top->interval :
-					   FIRST_INTERVAL);
+		top_hurry(top);
 }
 
 void top_open(struct top *top, enum top_view view, enum top_view parent)

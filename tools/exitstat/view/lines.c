@@ -92,9 +92,8 @@ static void set_ratio(struct cell *cell, int decimals, double scale,
 static void set_cycles(struct cell *cell, const struct exit_line *line,
 		       uint64_t cycles)
 {
-	set_u64(cell, line->ns ?
-			      cycles_to_ns(cycles, line->scope->snap.tsc_khz) :
-			      cycles);
+	set_u64(cell,
+		clock_convert(&line->scope->snap.clock, cycles, line->ns));
 }
 
 static void set_count(struct cell *cell, const struct exit_line *line,
@@ -110,11 +109,8 @@ static void set_count(struct cell *cell, const struct exit_line *line,
 
 static void set_average(struct cell *cell, const struct exit_line *line)
 {
-	const uint32_t khz = line->scope->snap.tsc_khz;
-	const double scale = !line->ns ? 1 : khz ? 1e6 / khz : 0;
-
-	set_ratio(cell, 0, scale, line->part[COUNT_HANDLE_CYCLES],
-		  line->part[COUNT_EXITS]);
+	set_ratio(cell, 0, clock_scale(&line->scope->snap.clock, line->ns),
+		  line->part[COUNT_HANDLE_CYCLES], line->part[COUNT_EXITS]);
 }
 
 static void get_reason(struct cell *cell, const struct exit_line *line)

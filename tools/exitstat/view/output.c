@@ -30,15 +30,19 @@ static bool sort_scopes(const struct format *format, struct exit_scan *scan)
 	return ok;
 }
 
-static int prepare(const struct format *format, struct exit_scan *scan)
+static int prepare(struct format *format, struct exit_scan *scan)
 {
 	size_t i;
 
+	/* The user's units, or those of who counts. */
+	if (!format->units_given && scan->nr_scopes)
+		format->ns = scan->scopes[0].snap.clock.ns;
 	for (i = 0; i < scan->nr_scopes; i++) {
-		if (format->ns && !scan->scopes[i].snap.tsc_khz)
+		if (!clock_tells(&scan->scopes[i].snap.clock, format->ns))
 			return fail(
 				STATUS_ERROR,
-				"the TSC's frequency is not known here: use --units cycles");
+				"the TSC's frequency is not known here: use --units %s",
+				format->ns ? "cycles" : "ns");
 	}
 
 	if (format->list && format->sort && scan->nr_scopes &&
@@ -49,10 +53,9 @@ static int prepare(const struct format *format, struct exit_scan *scan)
 
 /* False if memory runs out. */
 static bool print_scan(FILE *out, struct output *output,
+		       const struct format *format,
 		       const struct exit_scan *scan)
 {
-	const struct format *format = output->format;
-
 	switch (format->kind) {
 	case FORMAT_JSON:
 		return print_scan_json(out, format, scan);
@@ -67,24 +70,27 @@ static bool print_scan(FILE *out, struct output *output,
 	return print_scan_table(out, format, scan, &output->begun);
 }
 
-static int write_file(const struct output *output, const struct exit_scan *scan)
+static int write_file(const struct output *output, const struct format *format,
+		      const struct exit_scan *scan)
 {
 	struct replacement file;
 	int status = replace_open(&file, output->textfile);
 
 	if (status)
 		return status;
-	print_scan_metrics(file.stream, output->format, scan, true);
+	print_scan_metrics(file.stream, format, scan, true);
 	return replace_commit(&file);
 }
 
 int output_scan(struct output *output, struct exit_scan *scan)
 {
-	int status = prepare(output->format, scan);
+	struct format format = *output->format;
+	int status = prepare(&format, scan);
 
 	if (status)
 		return status;
 	if (output->textfile)
-		return write_file(output, scan);
-	return print_scan(stdout, output, scan) ? STATUS_OK : out_of_memory();
+		return write_file(output, &format, scan);
+	return print_scan(stdout, output, &format, scan) ? STATUS_OK :
+							   out_of_memory();
 }

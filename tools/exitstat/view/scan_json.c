@@ -24,11 +24,11 @@ static void set_name(char *name, size_t size, const char *cycles, bool ns)
 static void print_cycles(struct json *json, const char *key, uint64_t cycles,
 			 const struct exit_line *line)
 {
-	const uint32_t khz = line->scope->snap.tsc_khz;
+	const struct exit_clock *clock = &line->scope->snap.clock;
 	char name[32];
 
 	set_name(name, sizeof(name), key, line->ns);
-	json_put_u64(json, name, line->ns ? cycles_to_ns(cycles, khz) : cycles);
+	json_put_u64(json, name, clock_convert(clock, cycles, line->ns));
 }
 
 static void print_counts(struct json *json, const struct exit_line *line)
@@ -158,11 +158,14 @@ static void print_head(struct json *json, const struct format *format,
 	else
 		json_put_null(json, "seconds");
 	json_put_string(json, "units", format->ns ? "ns" : "cycles");
+	if (*scan->source)
+		json_put_string(json, "source", scan->source);
 	if (scan->nr_scopes) {
 		const struct exit_snapshot *snap = &scan->scopes[0].snap;
 
 		json_put_string(json, "isa", snap->isa);
-		json_put_u64(json, "tsc_khz", snap->tsc_khz);
+		json_put_u64(json, "tsc_khz", snap->clock.tsc_khz);
+		json_put_string(json, "clock", clock_name(&snap->clock));
 		json_put_bool(json, "enabled", snap->enabled);
 	}
 }

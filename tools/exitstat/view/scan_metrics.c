@@ -84,7 +84,8 @@ static bool in_cycles(const struct printer *printer,
 {
 	const struct format *format = printer->format;
 
-	return (format->units_given && !format->ns) || !snap->tsc_khz;
+	return (format->units_given && !format->ns) ||
+	       !clock_tells(&snap->clock, true);
 }
 
 /* False if the source does not know it. */
@@ -159,7 +160,11 @@ static void print_sample(const struct printer *printer,
 	fprintf(out, "%s{", name);
 	print_labels(out, line, metric->reasons && !printer->format->list);
 	if (metric->cycles && !in_cycles(printer, snap))
-		fprintf(out, "} %.9f\n", value / (snap->tsc_khz * 1e3));
+		fprintf(out, "} %.9f\n",
+			value / (clock_per_ms(&snap->clock) * 1e3));
+	else if (metric->cycles)
+		fprintf(out, "} %" PRIu64 "\n",
+			clock_convert(&snap->clock, value, false));
 	else
 		fprintf(out, "} %" PRIu64 "\n", value);
 }
@@ -218,9 +223,10 @@ void print_scan_metrics(FILE *out, const struct format *format,
 		metrics_print_gauge(out, "exitstat_enabled",
 				    "1 if exits are being counted",
 				    snap->enabled);
-		metrics_print_gauge(out, "exitstat_tsc_hertz",
-				    "Frequency of the host's TSC",
-				    snap->tsc_khz * 1e3);
+		if (snap->clock.tsc_khz || !snap->clock.ns)
+			metrics_print_gauge(out, "exitstat_tsc_hertz",
+					    "Frequency of the host's TSC",
+					    snap->clock.tsc_khz * 1e3);
 	}
 	if (scan->interval)
 		metrics_print_gauge(out, "exitstat_interval_seconds",

@@ -45,12 +45,13 @@ static void print_heading(FILE *out, const struct format *format,
 {
 	const struct exit_snapshot *snap = &scope->snap;
 	char label[SCOPE_LABEL_SIZE], time[TIME_SIZE];
+	char clock[CLOCK_LABEL_SIZE];
 
 	scope_label(scope, label);
+	clock_label(&snap->clock, clock);
 	if (format->title)
 		fprintf(out, "%s, ", format->title);
-	fprintf(out, "%s: %s, TSC %" PRIu32 ".%03" PRIu32 " MHz", label,
-		snap->isa, snap->tsc_khz / 1000, snap->tsc_khz % 1000);
+	fprintf(out, "%s: %s, %s", label, snap->isa, clock);
 	if (scan->interval) {
 		fprintf(out, ", %.3f s", scan->interval / 1e9);
 		if (scan->realtime && !format->title) {
@@ -66,6 +67,8 @@ static void print_heading(FILE *out, const struct format *format,
 		fprintf(out, ", clamped %" PRIu64, snap->clamped);
 	if (!snap->nr_rows && !(snap->whole[COUNT_EXITS] > 0))
 		fputs(scan->interval ? ", no exits" : ", no exits so far", out);
+	if (*scan->source)
+		fprintf(out, ", from %s", scan->source);
 	fputc('\n', out);
 }
 

@@ -129,6 +129,8 @@ static int compare_cells(const struct cell *x, const struct cell *y)
 	/* Counters are more exact than a double. */
 	if (x->type == CELL_U64 && y->type == CELL_U64)
 		return (x->u64 < y->u64) - (x->u64 > y->u64);
+	if (x->type == CELL_I64 && y->type == CELL_I64)
+		return (x->i64 < y->i64) - (x->i64 > y->i64);
 	p = x->type == CELL_U64 ? x->u64 : x->real;
 	q = y->type == CELL_U64 ? y->u64 : y->real;
 	return (p < q) - (p > q);
@@ -190,6 +192,9 @@ void cell_format(const struct cell *cell, char *text, size_t size)
 		break;
 	case CELL_U64:
 		snprintf(text, size, "%" PRIu64, cell->u64);
+		break;
+	case CELL_I64:
+		snprintf(text, size, "%" PRId64, cell->i64);
 		break;
 	case CELL_REAL:
 		snprintf(text, size, "%.*f", cell->decimals, cell->real);

@@ -15,6 +15,7 @@ enum cell_type {
 	CELL_NONE,
 	CELL_TEXT,
 	CELL_U64,
+	CELL_I64,
 	CELL_REAL,
 };
 
@@ -25,6 +26,7 @@ struct cell {
 	union {
 		const char *text;
 		uint64_t u64;
+		int64_t i64;
 		double real;
 	};
 };
