@@ -130,7 +130,7 @@ test-programs: source modules
 	@tests/build-selftests $(B)/linux-$(SOURCE) $(B)/series/$(KERNEL) $(B)/selftests/$(SOURCE)
 
 lab: packages-lab modules tools test-programs
-	@$(PYTHON) tests/lab/images.py $(KREL)
+	@PYTHONPATH=tests $(PYTHON) -m lab.images $(KREL)
 
 demo: | $(B)
 	@bash -o pipefail -c '$(MAKE) -s --no-print-directory run-demo 2>&1 | tee -i $(B)/demo.log'

@@ -17,12 +17,8 @@ import pytest
 import tool
 from lab import images
 from lab.machine import Machine
+from paths import KREL
 
-# As the Makefile does, for tests that are run by hand.
-KREL = os.environ.get("KREL") or subprocess.run(
-    [images.TOP / "kernel/default-release", "6.12"], check=True, capture_output=True,
-    text=True).stdout.strip()
-os.environ["KREL"] = KREL
 EMU = os.environ.get("EMU", "bochs")
 LOGS = images.LAB / "logs"
 # Its machines are its own, beside those of the other workers.

@@ -1,9 +1,9 @@
 """The commands that the documents tell people to run; tests take them from there."""
 import os
-import pathlib
 import re
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
+from paths import TOP
+
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md",
          *sorted(f"Documentation/{p.name}" for p in (TOP / "Documentation").glob("*.md"))]
 COMMAND = re.compile(r"(?:[A-Z]+=(?:\$\([^)]*\)|\S)+ )*"

@@ -9,10 +9,10 @@ import sys
 import demo
 import pace
 import pytest
-from docs import TOP, environment
+from docs import environment
+from paths import KREL, TOP
 
 pytestmark = pytest.mark.together(seconds=60)
-KREL = os.environ["KREL"]
 EMU = os.environ.get("EMU", "bochs")
 
 

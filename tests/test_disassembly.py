@@ -1,14 +1,12 @@
 """What the compiler made of the exit path: no lock, no call when it is off, few instructions."""
-import os
-import pathlib
 import re
 import subprocess
 
 import pytest
 from lab import images
+from paths import BUILD, KREL
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-MODULES = TOP / "build/modules" / os.environ["KREL"]
+MODULES = BUILD / "modules" / KREL
 SLOW_PATHS = {"__kvm_exit_stats_vmentry", "__kvm_exit_stats_vmexit", "__kvm_exit_phase_end",
               "__kvm_exit_preempt_end", "__kvm_exit_ioctl", "svm_exit_nr_to_slot"}
 # Module, function, and how many of our instructions it may have inline: slow paths' calls,
@@ -23,7 +21,7 @@ HOOKED = [
 
 
 # What another kernel's hooks have to find out that 6.12 knows.
-MORE = {"6.1": {"kvm_arch_vcpu_load": 3, "kvm_arch_vcpu_put": 2}}.get(images.version(os.environ["KREL"]), {})
+MORE = {"6.1": {"kvm_arch_vcpu_load": 3, "kvm_arch_vcpu_put": 2}}.get(images.version(KREL), {})
 
 
 def tool(*arguments):

@@ -7,9 +7,9 @@ import subprocess
 import pace
 import pytest
 
-from docs import PAGES, TOP, commands, environment, put, put_uname
+from docs import PAGES, commands, environment, put, put_uname
+from paths import KREL, TOP
 
-KREL = os.environ["KREL"]
 # Made by make, or the reader's own.
 MADE = re.compile(r"^(build|/|~|KERNEL_SRC)|VERSION|[<>*$]")
 

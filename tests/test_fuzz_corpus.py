@@ -4,16 +4,14 @@ The targets are those of tests/fuzz, built without libFuzzer: what they check is
 'make fuzz' looks for new inputs.
 """
 import os
-import pathlib
 import subprocess
 
 import pace
 import pytest
+from paths import BUILD, TOP
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
 FUZZ = TOP / "tests/fuzz"
 KEPT = TOP / "tests/data/exitstat/fuzz"
-BUILD = TOP / "build"
 REPLAY = BUILD / "fuzz/replay"
 TARGETS = sorted(path.stem for path in FUZZ.glob("fuzz_*.c"))
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}

@@ -1,16 +1,12 @@
 """The modules built for Debian's stock kernel."""
-import os
-import pathlib
 import subprocess
 
 import pytest
-
-TOP = pathlib.Path(__file__).resolve().parent.parent
-KREL = os.environ["KREL"]
+from paths import BUILD, KREL
 
 
 def modinfo(module, field):
-    path = TOP / "build/modules" / KREL / f"{module}.ko"
+    path = BUILD / "modules" / KREL / f"{module}.ko"
     return subprocess.run(["/sbin/modinfo", "-F", field, path], check=True,
                           capture_output=True, text=True).stdout
 

@@ -1,17 +1,15 @@
 """The series against Debian's kernel source: it applies, and checkpatch is content."""
-import os
-import pathlib
 import shutil
 import subprocess
 
 import docs
 import pytest
 from lab import images
+from paths import BUILD, KREL, TOP
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-KERNEL = images.version(os.environ["KREL"])
-SOURCE = TOP / "build" / f"linux-{images.source(os.environ['KREL'])}"
-PATCHES = sorted((TOP / "build/series" / KERNEL).glob("*.patch"))
+KERNEL = images.version(KREL)
+SOURCE = BUILD / f"linux-{images.source(KREL)}"
+PATCHES = sorted((BUILD / "series" / KERNEL).glob("*.patch"))
 # The core is the same for kernels that have no kzalloc_obj().
 IGNORED = ["FILE_PATH_CHANGES", "ALLOC_WITH_SIZEOF"]
 # Macros that are used in one place, with plain names; and delays that must be busy.

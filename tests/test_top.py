@@ -15,6 +15,7 @@ import time
 import pytest
 
 import pace
+from kvmtext import latency_text
 from tool import ASAN, COUNTS, ENV, MODEL, STATIC, Tree, check_refused, run, text_of
 
 # 1 GHz: a cycle is a nanosecond.
@@ -88,14 +89,12 @@ class Host:
     def write_latency(self, scope):
         if not self.histograms:
             return
-        lines = [f"exit_latency version=1 isa=vmx tsc_khz={KHZ} scope={kind(scope)} enabled=1",
-                 "reason name time exits max_cycles from_cycles below_cycles"]
-        for (name, which), buckets in sorted(self.buckets[scope].items()):
-            for start, exits in sorted(buckets.items()):
-                number = "-" if NUMBERS[name] is None else NUMBERS[name]
-                below = {0: 256, 2**30: "-"}.get(start, 2 * start)
-                lines.append(f"{number} {name} {which} {exits} {max(buckets) + 1} {start} {below}")
-        replace(self.kvm / scope / "exit_latency", "\n".join(lines) + "\n")
+        rows = [(NUMBERS[name], name, which, exits, max(buckets) + 1, start,
+                 {0: 256, 2**30: None}.get(start, 2 * start))
+                for (name, which), buckets in sorted(self.buckets[scope].items())
+                for start, exits in sorted(buckets.items())]
+        keys = {"version": 1, "isa": "vmx", "tsc_khz": KHZ, "scope": kind(scope), "enabled": 1}
+        replace(self.kvm / scope / "exit_latency", latency_text(rows, keys))
 
 
 def kind(scope):
@@ -575,14 +574,14 @@ def test_help(host, top):
 def test_resize(host, top):
     screen = top(*FAST)
     screen.keys("2")
-    lines = screen.wait_for("host: VMs, 2", "exits/s")
+    screen.wait_for("host: VMs, 2", "exits/s")
     for size in (40, 10), (200, 50), (20, 5), (2, 1), (80, 3), (1, 40), (80, 24):
         screen.resize(*size)
         screen.wait(lambda lines: len(lines) == size[1])
         for key in "1", "l", "l", "?", "?", "2", ENTER, "3", "2", "2":
             screen.keys(key)
         if size == (40, 10):
-            lines = screen.wait_for("100-11", "200-12", "%LOST", "q quit")
+            screen.wait_for("100-11", "200-12", "%LOST", "q quit")
         if size == (200, 50):
             screen.wait_for("100-11", "PREEMPTED_CYCLES", "c clear", "u units")
         assert all(len(line) <= size[0] for line in screen.capture())

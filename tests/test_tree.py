@@ -1,7 +1,6 @@
 """tests/tree.py: what it makes is what KVM would, and holds together."""
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -10,10 +9,10 @@ import pytest
 
 import pace
 import tree as trees
+from paths import BUILD, TOP
 from tree import COLUMNS, EXITS, HANDLE, PREEMPTED, TIMES, U64, USER, WAIT, Tree
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-EXITSTAT = TOP / "build/exitstat-asan"
+EXITSTAT = BUILD / "exitstat-asan"
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
 
 
@@ -276,9 +275,9 @@ def test_counters_wrap(tree):
 @pytest.mark.parametrize("reasons", [1, 40])
 def test_few_and_many_reasons(tmp_path, reasons):
     for isa in trees.REASONS:
-        tree = Tree(tmp_path / isa, 1, 2, reasons, isa)
-        assert 1 <= len(check_sums(tree)) <= reasons
-        exitstat(tree)
+        made = Tree(tmp_path / isa, 1, 2, reasons, isa)
+        assert 1 <= len(check_sums(made)) <= reasons
+        exitstat(made)
 
 
 def test_command(tmp_path):

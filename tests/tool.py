@@ -2,16 +2,15 @@
 import datetime
 import json
 import os
-import pathlib
 import re
 import subprocess
 
 import pace
+from kvmtext import COLUMNS, stats_text
+from paths import BUILD, TOP
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
 SRC = TOP / "tools/exitstat"
 DATA = TOP / "tests/data/exitstat"
-BUILD = TOP / "build"
 SHARED = BUILD / "exitstat"
 STATIC = BUILD / "exitstat-static"
 ASAN = BUILD / "exitstat-asan"
@@ -26,9 +25,8 @@ U64_MAX = 2**64 - 1
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99",
        "UBSAN_OPTIONS": "exitcode=99"}
 
-# What is counted of each reason.  The first kernels had the first two.
-COUNTS = ["exits", "handle_cycles", "user_cycles", "wait_cycles",
-          "preempted_cycles", "l2_exits", "l2_handle_cycles"]
+# The first kernels had the first two.
+COUNTS = list(COLUMNS)
 HEADINGS = ["EXITS", "HANDLE_CYCLES", "USER_CYCLES", "WAIT_CYCLES",
             "PREEMPTED_CYCLES", "L2_EXITS", "L2_HANDLE_CYCLES"]
 
@@ -53,20 +51,13 @@ def sums(rows):
 
 
 def text_of(rows=ROWS, counts=None, total=None, end="\n", **keys):
-    """What the kernel's kvm_exit_stats_print() prints."""
     counts = counts or (len(rows[0]) - 2 if rows else len(COUNTS))
     keys = {"version": 1, "isa": "vmx", "tsc_khz": 2893202, "scope": "host",
             "enabled": 1, "failed_entries": 0, "clamped": 0,
             **({"guest_cycles": GUEST_CYCLES} if counts > 2 else {}), **keys}
     if total is None:
         total = [n % 2**64 for n in sums(rows)] or [0] * counts
-    lines = ["exit_stats " + " ".join(f"{k}={v}" for k, v in keys.items())]
-    for number, name, *cells in [("reason", "name", *COUNTS[:counts]), *rows,
-                                 (None, "TOTAL", *total)]:
-        number = "-" if number is None else number
-        lines.append("%6s %-32s" % (number, name)
-                     + "".join(" %20s" % cell for cell in cells))
-    return "\n".join(lines) + end
+    return stats_text(rows, total, keys) + end
 
 
 class Tree:

@@ -18,8 +18,9 @@ import shutil
 import sys
 import time
 
-COLUMNS = ("exits", "handle_cycles", "user_cycles", "wait_cycles", "preempted_cycles", "l2_exits",
-           "l2_handle_cycles")
+import kvmtext
+from kvmtext import COLUMNS
+
 EXITS, HANDLE, USER, WAIT, PREEMPTED, L2_EXITS, L2_HANDLE = range(len(COLUMNS))
 TIMES = ("handle", "total")
 BUCKETS = 24
@@ -431,31 +432,20 @@ class Tree:
         self._write_scope(self.kvm, "host", self.host)
 
     def stats_text(self, scope, counters):
-        """exit_stats, as kvm_exit_stats_print() prints it."""
-        lines = [f"exit_stats version=1 isa={self.isa} tsc_khz={self.tsc_khz} scope={scope}"
-                 f" enabled={self.enabled} failed_entries={counters.failed_entries % U64}"
-                 f" clamped={counters.clamped % U64} guest_cycles={counters.guest_cycles % U64}",
-                 "%6s %-26s" % ("reason", "name") + " %16s" * len(COLUMNS) % COLUMNS]
-        row = "%6s %-26s" + " %16d" * len(COLUMNS)
-        for number in sorted(counters.rows, key=slot_of):
-            lines.append(row % ("-" if number is None else number, self.names[number],
-                                *(count % U64 for count in counters.rows[number])))
-        lines.append(row % ("-", "TOTAL", *(count % U64 for count in counters.total())))
-        return "\n".join(lines) + "\n"
+        keys = {"version": 1, "isa": self.isa, "tsc_khz": self.tsc_khz, "scope": scope, "enabled": self.enabled,
+                "failed_entries": counters.failed_entries % U64, "clamped": counters.clamped % U64,
+                "guest_cycles": counters.guest_cycles % U64}
+        rows = [(number, self.names[number], *(count % U64 for count in counters.rows[number]))
+                for number in sorted(counters.rows, key=slot_of)]
+        return kvmtext.stats_text(rows, [count % U64 for count in counters.total()], keys) + "\n"
 
     def latency_text(self, scope, counters):
-        """exit_latency, as kvm_exit_latency_show() prints it."""
-        lines = [f"exit_latency version=1 isa={self.isa} tsc_khz={self.tsc_khz} scope={scope}"
-                 f" enabled={self.enabled}",
-                 "%6s %-26s %-6s %16s %16s %11s %12s" % (
-                     "reason", "name", "time", "exits", "max_cycles", "from_cycles", "below_cycles")]
-        for number, which in sorted(counters.buckets, key=lambda key: (slot_of(key[0]), key[1])):
-            for bucket, exits in sorted(counters.buckets[number, which].items()):
-                start, end = bucket_range(bucket)
-                lines.append("%6s %-26s %-6s %16d %16d %11d %12s" % (
-                    "-" if number is None else number, self.names[number], TIMES[which],
-                    exits % U64, counters.longest[number, which], start, "-" if end is None else end))
-        return "\n".join(lines) + "\n"
+        keys = {"version": 1, "isa": self.isa, "tsc_khz": self.tsc_khz, "scope": scope, "enabled": self.enabled}
+        rows = [(number, self.names[number], TIMES[which], exits % U64, counters.longest[number, which],
+                 *bucket_range(bucket))
+                for number, which in sorted(counters.buckets, key=lambda key: (slot_of(key[0]), key[1]))
+                for bucket, exits in sorted(counters.buckets[number, which].items())]
+        return kvmtext.latency_text(rows, keys)
 
 
 def live(tree, seconds):

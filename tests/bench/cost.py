@@ -30,11 +30,11 @@ import sys
 
 # Bytecode beside tests/lab/ would count as a change of it.
 sys.dont_write_bytecode = True
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TOP / "tests"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lab import images
 from lab.machine import LostMachine, Machine
+from paths import TOP
 from vm import Paused
 
 BENCH = images.BUILD / "bench"

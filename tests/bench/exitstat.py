@@ -27,12 +27,11 @@ import tempfile
 import termios
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = TOP / "build"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from paths import BUILD, TOP  # noqa: E402
+
 SPAWN = BUILD / "bench/spawn"
-
-sys.path.insert(0, str(TOP / "tests"))
-
 VMS = 1000
 VCPUS = 4
 MAX_RSS = 32

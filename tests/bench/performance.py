@@ -14,11 +14,11 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cost
 from lab import images
+from paths import TOP
 
 CASES = {
     "cpuid": "CPUID",

@@ -16,10 +16,9 @@ import sys
 import tempfile
 
 import seeds
+from paths import BUILD, TOP
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOP = HERE.parent.parent
-BUILD = TOP / "build"
 FUZZ = BUILD / "fuzz"
 TARGETS = sorted(path.stem for path in HERE.glob("fuzz_*.c"))
 FINDINGS = ("crash", "leak", "timeout", "oom")

@@ -10,6 +10,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import kvmtext  # noqa: E402
 import tree  # noqa: E402
 
 # Where it stands in a line, common.h's SEPARATOR.
@@ -46,10 +47,13 @@ HOSTILE = ('a"b,c;d', "=1+1", "+cmd|' !A0", "@x\r\ny", "-1\n# EOF", '\\"} 1', "<
 
 def hostile_name(words, name):
     """A VM with this name, and what prints it."""
-    stats = ("exit_stats version=1 isa=vmx tsc_khz=1000 scope={} enabled=1 failed_entries=1 clamped=2"
-             " guest_cycles=5\nreason name exits handle_cycles\n10 CPUID 3 9\n- TOTAL 3 9\n")
-    return joined([words + "\n", "debug/kvm/exit_stats\n" + stats.format("host"),
-                   "debug/kvm/12-3/exit_stats\n" + stats.format("vm"),
+    def stats(scope):
+        keys = {"version": 1, "isa": "vmx", "tsc_khz": 1000, "scope": scope, "enabled": 1,
+                "failed_entries": 1, "clamped": 2, "guest_cycles": 5}
+        return kvmtext.stats_text([(10, "CPUID", 3, 9)], (3, 9), keys) + "\n"
+
+    return joined([words + "\n", "debug/kvm/exit_stats\n" + stats("host"),
+                   "debug/kvm/12-3/exit_stats\n" + stats("vm"),
                    b"proc/12/cmdline\nvmm\0--id\0" + name.encode() + b"\0\n"])
 
 

@@ -21,8 +21,8 @@ import sys
 import threading
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = TOP / "build"
+from paths import BUILD, TOP
+
 LAB = BUILD / "lab"
 HERE = pathlib.Path(__file__).resolve().parent
 # Bochs wants whole cylinders of 16 heads and 63 sectors.

@@ -8,7 +8,6 @@ Not named test_*, so that `make check` leaves it alone: it downloads kernels, an
 several times.
 """
 import difflib
-import os
 import re
 import shutil
 
@@ -16,11 +15,12 @@ import docs
 import pytest
 from lab import images
 from lab.machine import Machine
+from paths import KREL
 from vm import REASONS, by_reason, minivmm
 
 from packages import debian
 
-SERIES = images.version(os.environ["KREL"])
+SERIES = images.version(KREL)
 UPDATES = "updates/dkms"
 MODULES = ("kvm", "kvm-intel", "kvm-amd")
 LOG = "/var/lib/dkms/exitstat-kvm/0.1/build/make.log"
