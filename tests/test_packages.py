@@ -69,11 +69,13 @@ def test_overrides_say_why():
 
 def test_the_tool_is_what_make_installs(debs, tmp_path):
     """Packaging repeats nothing that the Makefile knows."""
-    subprocess.run(["make", "-s", "-C", images.TOP / "tools/exitstat", f"O={images.BUILD}", "install",
-                    f"DESTDIR={tmp_path}", "PREFIX=/usr", "UNIT_DIR=/lib/systemd/system", "INSTALLED="], check=True)
-    installed = {f"/{path.relative_to(tmp_path)}" for path in tmp_path.rglob("*") if path.is_file()}
     packed = {path.removesuffix(".gz") for path in contents(debs["exitstat"])
               if not path.startswith("/usr/share/doc/")}
+    units, = {path.rpartition("/")[0] for path in packed if path.endswith((".service", ".timer"))}
+    assert units.removeprefix("/usr") == "/lib/systemd/system"
+    subprocess.run(["make", "-s", "-C", images.TOP / "tools/exitstat", f"O={images.BUILD}", "install",
+                    f"DESTDIR={tmp_path}", "PREFIX=/usr", f"UNIT_DIR={units}", "INSTALLED="], check=True)
+    installed = {f"/{path.relative_to(tmp_path)}" for path in tmp_path.rglob("*") if path.is_file()}
     assert packed == installed
     assert field(debs["exitstat"], "Built-Using").startswith("node-chart.js (= ")
 

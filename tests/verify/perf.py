@@ -77,7 +77,8 @@ class Recording:
                            "done; exec 7>&- 8>&-", 120)
 
     def report(self):
-        text = self.machine.check(f"perf kvm -i {FILE} stat report 2>&1", 300)
+        # On a terminal it wants one with a screen.
+        text = self.machine.check(f"perf kvm -i {FILE} stat report 2>&1 | cat", 300)
         return parse_report(text)
 
     def events(self):
