@@ -59,8 +59,9 @@ help:
 
 # The sections of packages.txt that a target needs: all of its own at once, before those on which
 # it depends need some of them.
-NEEDS-install := exitstat
-NEEDS-tools := exitstat static
+BPF ?= yes
+NEEDS-install := exitstat $(if $(filter no,$(BPF)),,bpf)
+NEEDS-tools := $(NEEDS-install) static
 NEEDS-series := series
 NEEDS-apply := series apply
 NEEDS-modules := series modules $(if $(OWN_KERNEL),kernel)
@@ -115,7 +116,7 @@ check-series: packages-modules compiler series $(if $(REVISIONS),,own-kernel)
 		kernel/build-modules --each-patch $(BUILD_MODULES) $(B)/check-series)
 
 # Its makefile runs in another directory.
-EXITSTAT = -C tools/exitstat O=$(B) $(foreach v,CHART_JS DESTDIR PREFIX SYSCONFDIR,$(if $($v),$v=$(abspath $($v))))
+EXITSTAT = -C tools/exitstat O=$(B) BPF=$(BPF) $(foreach v,CHART_JS DESTDIR PREFIX SYSCONFDIR,$(if $($v),$v=$(abspath $($v))))
 
 tools: packages-tools
 	@$(MAKE) -s $(EXITSTAT) $(B)/exitstat $(B)/exitstat-static

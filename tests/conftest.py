@@ -176,7 +176,7 @@ def with_isa(isa, request):
     if isa not in EMULATORS:
         pytest.skip(f"EMU={EMU} has no {isa}")
     machine = running(EMULATORS[isa])
-    if "stock" not in request.fixturenames:
+    if not {"stock", "stock_svm"} & set(request.fixturenames):
         machine.need_kvm("ours")
     yield from logged(machine, request)
 

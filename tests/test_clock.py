@@ -5,7 +5,7 @@ import types
 import pytest
 from test_recording import KHZ, Recorder, Writer, data_of, host_scope, vm_scope
 from test_top import Screen
-from tool import ASAN, TEXT, check_ok, check_refused, run
+from tool import ASAN, STATIC, TEXT, check_ok, check_refused, run
 
 OTHER = "recorded by clocks that differ: all times are told by the first, "
 
@@ -182,3 +182,21 @@ def test_another_source_is_live(text, tmp_path):
     finally:
         screen.close()
     assert "AddressSanitizer" not in (tmp_path / "errors").read_text()
+
+
+def test_a_program_without_ebpf_says_so(tmp_path, programs):
+    check_refused(run(STATIC, "show", "--source", "bpf", "-d", "1"), 77, "built without eBPF")
+
+
+@pytest.mark.parametrize("files, words", [
+    ([], "no KVM module is loaded"),
+    (["module/kvm_intel/initstate"], "no BTF (CONFIG_DEBUG_INFO_BTF)"),
+    (["module/kvm_amd/initstate", "kernel/btf/vmlinux"], "KVM's modules were built without BTF")], ids=str)
+def test_why_ebpf_cannot_count(tmp_path, programs, files, words):
+    for name in files:
+        (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys" / name).touch()
+    where = ["--debugfs", tmp_path / "debug", "--sysfs", tmp_path / "sys"]
+    check_refused(run(ASAN, "show", "--source", "bpf", "-d", "1", *where), 77, words, "with exit accounting")
+    # It is no way out for those who did not ask for it, either.
+    assert "from now on" not in run(ASAN, "show", *where).stderr

@@ -105,6 +105,7 @@ ELSEWHERE = {
         "sudo dpkg-reconfigure exitstat-kvm-dkms",
         "sudo dkms remove exitstat-kvm/0.1 --all",
     ), "packages/dkms.py::test_life"),
+    "sudo apt install --no-install-recommends ./build/deb/exitstat_*.deb": "packages/install.py::test_use",
     "apt purge exitstat": "packages/install.py::test_nothing_is_left_after_purge",
 }
 # These run tests or measure, this very test among them, and a test of them would take hours.

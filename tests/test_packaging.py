@@ -453,8 +453,8 @@ def test_completes_values(shell):
     assert sorted(shell.all("exitstat show --units=")) == ["cycles", "ns"]
     assert shell.tab("exitstat list --vcpu ") == "exitstat list --vcpu all "
     assert sorted(shell.all("exitstat reasons --isa ")) == ["svm", "vmx"]
-    assert sorted(shell.all("exitstat show --source ")) == ["debugfs", "sysfs"]
-    assert shell.tab("exitstat list --source=") == "exitstat list --source=debugfs "
+    assert sorted(shell.all("exitstat show --source ")) == ["bpf", "debugfs", "sysfs"]
+    assert shell.tab("exitstat list --source=d") == "exitstat list --source=debugfs "
     assert shell.tab("exitstat guest --source ") == "exitstat guest --source cpuid "
     # nothing to be proposed
     for line in "exitstat show -d ", "exitstat record -n ", "exitstat show ", "exitstat list x":

@@ -18,7 +18,6 @@
 
 /* All reasons there are need some 10 KiB. */
 #define MAX_FILE_SIZE (1 << 20)
-#define MAX_LISTED_VMS 16
 
 static void set_host_path(char *path, const char *debugfs)
 {
@@ -357,11 +356,6 @@ static bool identify(struct exit_scope *vm, const char *id,
 	return true;
 }
 
-static bool is_glob(const char *pattern)
-{
-	return strpbrk(pattern, "*?[");
-}
-
 /* Also mark each pattern that has found something. */
 static bool is_selected(const struct exit_scope *vm,
 			const struct exit_selection *sel, bool *found)
@@ -376,35 +370,15 @@ static bool is_selected(const struct exit_scope *vm,
 	return selected;
 }
 
-static int no_such_vm(const char *pattern, struct dirent **vms, int nr_vms)
+static int no_such_dir(const struct exit_selection *sel, const char *pattern,
+		       struct dirent **vms, int nr_vms)
 {
-	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2) + 32];
-	size_t len = 0;
+	const char *names[MAX_LISTED_VMS];
 	int i;
 
-	if (!nr_vms)
-		return fail(STATUS_ERROR,
-			    "there is no VM %s: no VM is running now", pattern);
-
 	for (i = 0; i < nr_vms && i < MAX_LISTED_VMS; i++)
-		len += snprintf(list + len, sizeof(list) - len, "%s%s",
-				i ? ", " : "", vms[i]->d_name);
-	if (i < nr_vms)
-		snprintf(list + len, sizeof(list) - len, " and %d more",
-			 nr_vms - i);
-
-	return fail(
-		STATUS_ERROR,
-		"there is no VM %s: choose one of %s, or see 'exitstat list'",
-		pattern, list);
-}
-
-static int vm_ended(const char *vm)
-{
-	return fail(
-		STATUS_ERROR,
-		"VM %s ended before it was read: only the host's totals, 'exitstat show', still have its exits",
-		vm);
+		names[i] = vms[i]->d_name;
+	return no_such_vm(sel, pattern, names, nr_vms);
 }
 
 /* Complain of a VM that the user named and that is not in the scan. */
@@ -417,17 +391,16 @@ static int check_named(const struct exit_scan *scan,
 	for (p = 0; p < sel->nr_vm_patterns; p++) {
 		const char *pattern = sel->vm_patterns[p];
 
-		if (is_glob(pattern))
+		if (pattern_is_glob(pattern))
 			continue;
 		if (!found[p])
-			return sel->again ? vm_ended(pattern) :
-					    no_such_vm(pattern, vms, nr_vms);
+			return no_such_dir(sel, pattern, vms, nr_vms);
 		for (i = 0; i < scan->nr_scopes; i++) {
 			if (scope_matches(&scan->scopes[i], pattern))
 				break;
 		}
 		if (i == scan->nr_scopes && sel->vms)
-			return vm_ended(pattern);
+			return vm_has_ended(pattern);
 	}
 	return STATUS_OK;
 }

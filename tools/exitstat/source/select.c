@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/message.h"
 #include "source/select.h"
 
 bool scope_matches(const struct exit_scope *scope, const char *pattern)
@@ -31,6 +33,44 @@ bool selection_has(const struct exit_selection *sel,
 			return true;
 	}
 	return !sel->nr_vm_patterns;
+}
+
+bool pattern_is_glob(const char *pattern)
+{
+	return strpbrk(pattern, "*?[");
+}
+
+int no_such_vm(const struct exit_selection *sel, const char *pattern,
+	       const char *const *vms, size_t nr)
+{
+	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2) + 32];
+	size_t len = 0, i;
+
+	if (sel->again)
+		return vm_has_ended(pattern);
+	if (!nr)
+		return fail(STATUS_ERROR,
+			    "there is no VM %s: no VM is running now", pattern);
+
+	for (i = 0; i < nr && i < MAX_LISTED_VMS; i++)
+		len += snprintf(list + len, sizeof(list) - len, "%s%s",
+				i ? ", " : "", vms[i]);
+	if (i < nr)
+		snprintf(list + len, sizeof(list) - len, " and %zu more",
+			 nr - i);
+
+	return fail(
+		STATUS_ERROR,
+		"there is no VM %s: choose one of %s, or see 'exitstat list'",
+		pattern, list);
+}
+
+int vm_has_ended(const char *vm)
+{
+	return fail(
+		STATUS_ERROR,
+		"VM %s ended before it was read: only the host's totals, 'exitstat show', still have its exits",
+		vm);
 }
 
 void selection_filter(const struct exit_selection *sel, struct exit_scan *scan)

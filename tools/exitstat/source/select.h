@@ -41,6 +41,17 @@ bool scope_matches(const struct exit_scope *scope, const char *pattern);
 /* Is it one of those that were selected? */
 bool selection_has(const struct exit_selection *sel,
 		   const struct exit_scope *scope);
+/* May @pattern mean several? */
+bool pattern_is_glob(const char *pattern);
+/* How many VMs a message names. */
+#define MAX_LISTED_VMS 16
+/*
+ * Say that the user's @pattern means none of @nr VMs, of which @vms has the first
+ * ones, at most MAX_LISTED_VMS.  STATUS_ERROR.
+ */
+int no_such_vm(const struct exit_selection *sel, const char *pattern,
+	       const char *const *vms, size_t nr);
+int vm_has_ended(const char *vm);
 /* Take the reasons that were not selected out of a scan. */
 void selection_filter(const struct exit_selection *sel, struct exit_scan *scan);
 

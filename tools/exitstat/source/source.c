@@ -48,13 +48,32 @@ static int find_named(const char *name, unsigned int want,
 		return fail(STATUS_USAGE,
 			    "unknown source '%s': choose one of %s", name,
 			    names);
-	if (!can(sources[i]->abilities, want))
+	if (!can(sources[i]->abilities, want & ~SOURCE_SINCE_LOAD))
 		return fail(
 			STATUS_USAGE,
 			"the source %s does not have what is asked for: choose one of %s",
 			name, names);
+	if (!can(sources[i]->abilities, want))
+		return fail(
+			STATUS_USAGE,
+			"the source %s counts from now on: use 'exitstat top', 'exitstat record', or -d SEC",
+			name);
 	*ops = sources[i];
 	return STATUS_OK;
+}
+
+/* Is there a source that can do all of @want, here and now? */
+static bool can_be_read(const struct source_paths *paths, unsigned int want)
+{
+	char why[sizeof(((struct source *)NULL)->why)];
+	size_t i;
+
+	for (i = 0; sources[i]; i++) {
+		if (can(sources[i]->abilities, want) &&
+		    can(sources[i]->probe(paths, why, sizeof(why)), want))
+			return true;
+	}
+	return false;
 }
 
 /* The first one that can be read, or else the first one. */
@@ -85,6 +104,12 @@ static int find_first(struct source *source, unsigned int want)
 	if (!first)
 		return fail(STATUS_USAGE,
 			    "no source of this program has what is asked for");
+	if (want & SOURCE_SINCE_LOAD &&
+	    can_be_read(&source->paths, want & ~SOURCE_SINCE_LOAD))
+		return fail(
+			STATUS_UNSUPPORTED,
+			"nothing has counted exits here so far (%s: %s): 'exitstat top', 'exitstat show -d SEC' and 'exitstat record' count from now on",
+			first->name, source->why);
 	source->ops = first;
 	source->abilities = first->abilities;
 	return STATUS_OK;

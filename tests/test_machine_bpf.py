@@ -1,0 +1,164 @@
+"""Counting by eBPF on the kernel's own KVM, which counts no exits by reason: against what KVM, the guest and perf know."""
+import json
+import re
+
+import pytest
+from vm import DEBUGFS, Paused, reasons
+
+PHASES = ("guest_ns", "handle_ns", "user_ns", "wait_ns", "preempted_ns")
+
+
+@pytest.fixture
+def stock(machine):
+    machine.need_kvm("stock")
+    return machine
+
+
+@pytest.fixture
+def stock_svm(svm):
+    """The one that boots quickly, for what is the same with both."""
+    svm.need_kvm("stock")
+    return svm
+
+
+def counted(machine, *steps, under="", options=""):
+    """What minivmm's steps told of themselves, and the host as exitstat saw it meanwhile."""
+    output = machine.check(f"{under} exitstat show --source bpf --json {options} -- minivmm {' '.join(steps)} 2>/tmp/err",
+                           240)
+    *lines, document = output.splitlines()
+    document = json.loads(document)
+    assert (document["source"], document["clock"], document["units"]) == ("bpf", "ns", "ns")
+    return [json.loads(line) for line in lines], document["scopes"][0]
+
+
+def exits(scope):
+    """{exit reason, None of OTHER: exits}"""
+    return {row["reason"]: row["exits"] for row in scope["reasons"]}
+
+
+def time(scope):
+    return scope["guest_ns"] + sum(scope["total"][name] for name in PHASES[1:])
+
+
+def test_each_exit_is_counted(stock):
+    """As many as the guest made, and in all as many as KVM's stat.exits; fastpath's among them."""
+    nr = reasons(stock)
+    steps, host = counted(stock, "cpuid:1000", "pio-kernel:500", "pio-user:300", "mmio:200", "wrmsr-icr:100",
+                          "hlt:10:20000000", "stats")
+    seen = exits(host)
+    assert seen[nr.CPUID] == 1000
+    # Each of the six steps ends with one write to a port, and so does the program.
+    assert seen[nr.IO] == 500 + 300 + 6 + 1
+    assert seen[nr.MSR_WRITE] >= 100 and seen[nr.HLT] == 10 and seen[nr.MMIO] >= 200
+    assert host["total"]["exits"] == sum(seen.values()) == steps[-1]["stats"]["exits"]
+    assert seen.get(None, 0) == 0
+    names = {row["reason"]: row["name"] for row in host["reasons"]}
+    assert names[nr.CPUID].lower() == "cpuid"
+
+
+def test_times_are_what_they_should_be(stock):
+    steps, host = counted(stock, "hlt:20:20000000", "pio-slow:20:2000", "cpuid:1000", "stats")
+    # As long as the vCPU itself measured, which ends a little earlier.
+    khz = int(re.search(r"([\d.]+) MHz", stock.check("dmesg | grep -m 1 'tsc: Detected'"))[1].replace(".", ""))
+    assert steps[-1]["elapsed"] / khz * 1e6 * 0.98 < time(host) < steps[-1]["elapsed"] / khz * 1e6 * 1.05 + 20e6
+    rows = {row["reason"]: row for row in host["reasons"]}
+    nr = reasons(stock)
+    # KVM's own measure of the same.
+    waited = steps[0]["delta"]
+    waited = waited["halt_wait_ns"] + waited["halt_poll_success_ns"] + waited["halt_poll_fail_ns"]
+    assert rows[nr.HLT]["wait_ns"] == pytest.approx(waited, rel=0.02)
+    assert rows[nr.HLT]["handle_ns"] < rows[nr.HLT]["wait_ns"] / 5
+    assert rows[nr.IO]["user_ns"] > 20 * 2e6
+    assert rows[nr.CPUID]["user_ns"] == rows[nr.CPUID]["wait_ns"] == 0 < rows[nr.CPUID]["handle_ns"]
+
+
+def test_preemption(stock_svm):
+    _, alone = counted(stock_svm, "cpuid:20000")
+    stock_svm.check("taskset -c 0 bash -c 'while :; do :; done' & echo $! >/tmp/hog; disown")
+    _, beside = counted(stock_svm, "cpuid:20000", under="taskset -c 0")
+    stock_svm.check("kill $(cat /tmp/hog)")
+    assert alone["total"]["preempted_ns"] < 0.2 * time(alone)
+    assert 0.2 * time(beside) < beside["total"]["preempted_ns"] < 0.8 * time(beside)
+
+
+def test_vms_that_already_run(stock):
+    """Two VMs of two vCPUs each, from the moment on at which somebody wants to know."""
+    nr = reasons(stock)
+    vms = [Paused(stock, name, "--vcpus=2", "cpuid:10", "pause", f"cpuid:{n}", f"cpuid:{2 * n}@1", "pause")
+           for name, n in (("a", 100), ("b", 300))]
+    before = [int(stock.check(f"cat {DEBUGFS}/{vm.dir}/exits")) for vm in vms]
+    stock.check("rm -f /tmp/go /tmp/status; (exitstat show --source bpf --vm '*' --vcpu all --json -- "
+                "bash -c 'touch /tmp/attached; until [ -e /tmp/go ]; do sleep 0.1; done' >/tmp/seen 2>/tmp/err; "
+                "echo $? >/tmp/status) & disown; until [ -e /tmp/attached ]; do sleep 0.1; done; rm /tmp/attached", 120)
+    for vm in vms:
+        vm.resume()
+    after = [int(stock.check(f"cat {DEBUGFS}/{vm.dir}/exits")) for vm in vms]
+    document = stock.check("touch /tmp/go; until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/seen", 120)
+    vcpus = {(s["vm"], s["vcpu"]): s for s in json.loads(document)["scopes"]}
+    assert set(vcpus) == {(vm.dir, i) for vm in vms for i in (0, 1)}
+    for vm, n, first, last in zip(vms, (100, 300), before, after):
+        assert exits(vcpus[vm.dir, 0])[nr.CPUID] == n and exits(vcpus[vm.dir, 1])[nr.CPUID] == 2 * n
+        assert sum(vcpus[vm.dir, i]["total"]["exits"] for i in (0, 1)) == last - first
+        vm.kill()
+
+
+def test_vms_come_and_go(stock_svm):
+    """The kernel takes the same memory for the next one, and the host loses nothing."""
+    nr = reasons(stock_svm)
+    output = stock_svm.check("(exitstat record --source bpf -d 0.2 -o /tmp/recording 2>/tmp/said; echo $? >/tmp/status) & disown; "
+                         "until grep -q '\"t\"' /tmp/recording 2>/dev/null; do sleep 0.1; done; "
+                         "for n in 100 200 300; do minivmm cpuid:$n pio-slow:10:100000 >/dev/null; done; sleep 0.5; "
+                         "busybox killall -TERM exitstat; until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/status; "
+                         "rm /tmp/status; exitstat report /tmp/recording --json; exitstat report /tmp/recording --vm '*' --json; "
+                         "rm /tmp/recording", 240)
+    status, host, vms = map(json.loads, output.splitlines())
+    assert status == 0
+    assert exits(host["scopes"][0])[nr.CPUID] == 600
+    assert [exits(vm)[nr.CPUID] for vm in vms["scopes"]] == [100, 200, 300]
+    assert {vm["vm_name"] for vm in vms["scopes"]} == {"minivmm"}
+
+
+def test_nothing_stays_behind(stock_svm):
+    """Whatever ends the tool, no program of its own holds KVM's modules any more."""
+    for end in "HUP", "TERM", "KILL":
+        stock_svm.check(f"setsid exitstat show --source bpf -d 0.2 >/tmp/shown 2>&1 & echo $! >/tmp/pid; disown; "
+                    f"until grep -q REASON /tmp/shown; do sleep 0.1; done; kill -{end} $(cat /tmp/pid); "
+                    "while [ -e /proc/$(cat /tmp/pid) ]; do sleep 0.05; done", 120)
+        stock_svm.check(f"for i in $(seq 50); do modprobe -r {stock_svm.vendor_module} kvm 2>/dev/null && break; sleep 0.1; done; "
+                    "! lsmod | grep -q '^kvm '", 60)
+        stock_svm.load_stock_kvm()
+
+
+def test_what_is_missing_is_said(stock_svm):
+    refused = {
+        # Totals since KVM was loaded are what nobody has counted.
+        "exitstat": (77, "from now on"), "exitstat list": (77, "exitstat top"),
+        "exitstat show --source bpf": (2, "-d SEC"),
+        "setpriv --reuid nobody --clear-groups exitstat show --source bpf -d 1": (1, "root (CAP_SYS_ADMIN)"),
+        "exitstat show --source bpf --vm 1234-5 -d 1": (1, "no VM 1234-5"),
+    }
+    for command, (status, words) in refused.items():
+        output, ended = stock_svm.run(command)
+        assert ended == status and words in output.splitlines()[-1] and output.startswith("exitstat: "), (command, output)
+    stock_svm.check(f"modprobe -r {stock_svm.vendor_module} kvm")
+    stock_svm.kvm = None
+    output, status = stock_svm.run("exitstat show --source bpf -d 1")
+    assert status == 77 and "no KVM module is loaded" in output
+    # With exit accounting there is no need for it, and DKMS' modules have no BTF.
+    stock_svm.need_kvm("ours")
+    output, status = stock_svm.run("exitstat show --source bpf -d 1")
+    assert status == 77 and "without BTF" in output
+    assert json.loads(stock_svm.check("exitstat show --json -- minivmm cpuid:10 | tail -n 1"))["source"] == "debugfs"
+
+
+def test_perf_sees_the_same(stock_svm):
+    """perf kvm stat beside it in one run; it leaves out a vCPU's last exit."""
+    nr = reasons(stock_svm)
+    _, host = counted(stock_svm, "cpuid:500", "mmio:150", "pio-user:70", "wrmsr-icr:90",
+                      under="cd /tmp && perf kvm stat record -a -o perf.data")
+    report = stock_svm.check("cd /tmp && perf kvm -i perf.data stat report 2>&1 | cat; rm -f perf.data", 180)
+    perf = {match[1].replace(" ", "_"): int(match[2])
+            for match in re.finditer(r"^ *(\w[\w ]*?) +(\d+) +\d+\.\d+%", report, re.M)}
+    seen = {row["name"]: row["exits"] for row in host["reasons"]}
+    last = next(row["name"] for row in host["reasons"] if row["reason"] == nr.IO)
+    assert {**perf, last: perf[last] + 1} == seen, report

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the BPF programs and who reads them share: rows of counters in a map. */
+#ifndef SOURCE_BPF_ROWS_H
+#define SOURCE_BPF_ROWS_H
+
+/*
+ * An exit number is made a small index: those of VMX as they are, those of SVM
+ * up to 0xff, from 0x400 on, and from -1 downwards.  An index gets a slot when it
+ * is seen first; slot 0 is OTHER.
+ */
+#define BPF_LOW 256
+#define BPF_HIGH_BASE 0x400
+#define BPF_HIGH 16
+#define BPF_NEGATIVE 16
+/* The power of two above BPF_LOW + BPF_HIGH + BPF_NEGATIVE. */
+#define BPF_INDICES 512
+#define BPF_SLOTS 64
+
+/* Row 0 is of all vCPUs for which there is no row, row 1 of those that ended. */
+#define BPF_ROW_SHARED 0
+#define BPF_ROW_ENDED 1
+#define BPF_ROW_FIRST 2
+
+#define BPF_MAX_CPUS 8192
+#define BPF_VM_NAME 32
+
+enum bpf_count {
+	BPF_EXITS,
+	BPF_HANDLE,
+	BPF_USER,
+	BPF_WAIT,
+	BPF_PREEMPTED,
+	BPF_L2_EXITS,
+	BPF_L2_HANDLE,
+	BPF_COUNTS,
+};
+
+/* What the time since @stamp is. */
+enum bpf_state {
+	/* nothing that is counted: it has not entered yet */
+	BPF_OUTSIDE,
+	BPF_IN_GUEST,
+	BPF_IN_HANDLE,
+};
+
+/* A vCPU, which alone writes it. */
+struct bpf_row {
+	/* the kernel's address of it, or 0 if the row is free */
+	unsigned long long vcpu;
+	unsigned long long vm;
+	/* rises with each row that is taken */
+	unsigned long long serial;
+	unsigned int vcpu_id;
+	unsigned int pid;
+	/* <pid>-<fd>, or empty */
+	char vm_name[BPF_VM_NAME];
+	/* CLOCK_MONOTONIC, ns */
+	unsigned long long stamp;
+	/* when it left the CPU or KVM_RUN, or 0 */
+	unsigned long long preempted_at;
+	unsigned long long user_at;
+	/* preempted since the exit, and since when */
+	unsigned long long preempted;
+	unsigned long long preempted_from;
+	unsigned int state;
+	unsigned int slot;
+	unsigned int l2;
+	unsigned int unused;
+	/* KVM's own stat.exits: at the first entry, and at the last one */
+	unsigned long long first_exits;
+	unsigned long long last_exits;
+	unsigned long long guest;
+	unsigned long long counts[BPF_SLOTS][BPF_COUNTS];
+};
+
+#endif
