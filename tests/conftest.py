@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -85,8 +86,10 @@ def order_of(item):
     return (FIRST.index(group) if group in FIRST else len(FIRST), -seconds, group, emulator_of(item) or "")
 
 
-# A shell ignores it for what it starts with "&", and so would all that tests interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell ignores it for what it starts with "&", and so would all that tests interrupt.  The workers
+# have it from the first process.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

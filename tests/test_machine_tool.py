@@ -34,8 +34,10 @@ def test_difference_of_a_vm(machine):
     nr = reasons(machine)
     vm = Paused(machine, "vm", "cpuid:100", "pause", f"cpuid:{N}", "pause")
     oracle = int(machine.check(f"cat {DEBUGFS}/{vm.dir}/exits"))
-    machine.check(f"(exitstat --vm {vm.dir} --vcpu 0 --json -- sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done' "
-                  ">/tmp/difference; echo $? >/tmp/status) & sleep 1".replace("sh -c", "bash -c"))
+    # It runs the command once it has read what was before.
+    machine.check(f"(exitstat --vm {vm.dir} --vcpu 0 --json -- bash -c 'touch /tmp/begun; "
+                  "until [ -e /tmp/go ]; do sleep 0.1; done' >/tmp/difference; echo $? >/tmp/status) & "
+                  "until [ -e /tmp/begun ]; do sleep 0.1; done; rm /tmp/begun")
     vm.resume()
     machine.check("touch /tmp/go; until [ -e /tmp/status ]; do sleep 0.1; done")
     vcpu, = scopes(machine, "cat /tmp/difference")

@@ -39,6 +39,9 @@ struct {
 /* Set by the loader. */
 const volatile __u32 wanted_pid;
 
+/* 0 would keep the event from all others that listen to it, as perf does. */
+#define GO_ON 1
+
 SEC("tracepoint/kvm/kvm_exit")
 int count_exit(struct kvm_exit_args *args)
 {
@@ -48,15 +51,15 @@ int count_exit(struct kvm_exit_args *args)
 	struct exit_sum *sum;
 
 	if (id >> 32 != wanted_pid)
-		return 0;
+		return GO_ON;
 
 	sum = bpf_map_lookup_elem(&sums, &reason);
 	if (!sum)
-		return 0;
+		return GO_ON;
 	sum->exits++;
 	now.since = bpf_ktime_get_ns();
 	bpf_map_update_elem(&pending, &tid, &now, BPF_ANY);
-	return 0;
+	return GO_ON;
 }
 
 SEC("tracepoint/kvm/kvm_entry")
@@ -69,16 +72,16 @@ int time_exit(void *args)
 
 	(void)args;
 	if (id >> 32 != wanted_pid)
-		return 0;
+		return GO_ON;
 
 	from = bpf_map_lookup_elem(&pending, &tid);
 	if (!from || !from->since)
-		return 0;
+		return GO_ON;
 	sum = bpf_map_lookup_elem(&sums, &from->reason);
 	if (sum)
 		sum->ns += bpf_ktime_get_ns() - from->since;
 	from->since = 0;
-	return 0;
+	return GO_ON;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -31,6 +31,7 @@ CONFIGS = {
     "off": "exit_stats=0",
     "on": "exit_stats_histograms=0",
     "hist": "default, with histograms",
+    "exitstat": "exitstat by eBPF, on stock modules",
     "perf_stat": "perf stat, 2 tracepoints",
     "bpf": "BPF tool",
     "perf": "perf kvm stat record",
@@ -42,7 +43,7 @@ METHODS = {
     "spinlock": "one spinlock",
     "hash": "hash maps",
 }
-COLOURS = {"off": "#94a3b8", "on": "#15803d", "hist": "#65a30d", "perf_stat": "#f59e0b",
+COLOURS = {"off": "#94a3b8", "on": "#15803d", "hist": "#65a30d", "exitstat": "#0369a1", "perf_stat": "#f59e0b",
            "bpf": "#ea580c", "perf": "#b91c1c", "counts": "#15803d", "atomics": "#f59e0b",
            "spinlock": "#b91c1c", "hash": "#ea580c"}
 

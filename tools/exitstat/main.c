@@ -25,6 +25,9 @@ static const struct command {
 	{ "guest", "the exits of the VM that it runs in, through CPUID",
 	  cmd_guest },
 	{ "reasons", "every exit number and its name", cmd_reasons },
+	{ "attach", "count by eBPF until 'detach', where KVM does not",
+	  cmd_attach },
+	{ "detach", "end that", cmd_detach },
 };
 
 static int print_help(void)

@@ -7,8 +7,7 @@
 #include "base/message.h"
 #include "source/list.h"
 
-#define ABILITIES (SOURCE_HOST | SOURCE_VMS | SOURCE_SINCE_LOAD)
-
+static const struct source_ops text_source;
 static char path[PATH_MAX];
 
 static unsigned int probe(const struct source_paths *paths, char *why,
@@ -16,7 +15,7 @@ static unsigned int probe(const struct source_paths *paths, char *why,
 {
 	snprintf(path, sizeof(path), "%s/counts", paths->debugfs);
 	snprintf(why, size, "no file");
-	return access(path, R_OK) ? 0 : ABILITIES;
+	return access(path, R_OK) ? 0 : text_source.abilities;
 }
 
 /* A line for each reason: VM or -, its name, reason, exits, ns. */
@@ -52,7 +51,8 @@ static int read_text(struct source *source, const struct exit_selection *sel,
 
 static const struct source_ops text_source = {
 	.name = "text",
-	.abilities = ABILITIES,
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_SINCE_LOAD |
+		     SOURCE_COUNTED,
 	.probe = probe,
 	.read = read_text,
 };

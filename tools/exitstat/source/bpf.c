@@ -1,251 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Loads exits.bpf.c into the kernel, and reads what it counts. */
-#include <dirent.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <linux/capability.h>
-#include <stdarg.h>
+/* What exits.bpf.c has counted, as scans. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <exits.skel.h>
-
-#include "base/array.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/message.h"
 #include "model/reasons.h"
 #include "source/bpf.h"
-#include "source/bpf_rows.h"
+#include "source/bpf_load.h"
 #include "source/vmname.h"
 
-/* More vCPUs than that share a row: 3.8 KiB for each. */
-#define MAX_ROWS 65536
-#define MIN_ROWS 256
 /* Two readings of it are not one if a vCPU ended meanwhile. */
 #define MAX_TRIES 100
 
 struct bpf_data {
-	struct exits *skel;
-	const struct bpf_row *rows;
-	size_t nr_rows;
+	struct bpf_counters counters;
 	const struct reason_table *reasons;
-	/* the hooks of user and preempted, which a kernel may refuse */
-	bool has_phases;
 };
-
-struct vendor {
-	const char *module;
-	const char *isa;
-};
-
-static const struct vendor vendors[] = {
-	{ "kvm_intel", "vmx" },
-	{ "kvm_amd", "svm" },
-};
-
-static bool exists(const char *sysfs, const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s/%s", sysfs, dir, name);
-	return !access(path, F_OK);
-}
-
-/* That which is loaded, or built in, or NULL. */
-static const struct vendor *find_vendor(const char *sysfs)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
-		if (exists(sysfs, "module", vendors[i].module))
-			return &vendors[i];
-	}
-	return NULL;
-}
-
-/* What is built in has its types in the kernel's own BTF, and no state. */
-static bool has_btf(const char *sysfs, const struct vendor *vendor)
-{
-	char dir[64];
-
-	snprintf(dir, sizeof(dir), "module/%s", vendor->module);
-	return exists(sysfs, "kernel/btf", vendor->module) ||
-	       !exists(sysfs, dir, "initstate");
-}
-
-static bool is_admin(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-
-	return !syscall(SYS_capget, &header, data) &&
-	       data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &
-		       CAP_TO_MASK(CAP_SYS_ADMIN);
-}
-
-static bool is_locked_down(const char *sysfs)
-{
-	char path[PATH_MAX], *text;
-	size_t len;
-	bool locked;
-
-	snprintf(path, sizeof(path), "%s/kernel/security/lockdown", sysfs);
-	text = read_file(path, 4096, &len);
-	locked = text && strstr(text, "[confidentiality]");
-	free(text);
-	return locked;
-}
-
-/* Why it cannot be, in a few words; NULL if nothing is known against it. */
-static const char *find_trouble(const struct source_paths *paths)
-{
-	const struct vendor *vendor = find_vendor(paths->sysfs);
-
-	if (!vendor)
-		return "no KVM module is loaded";
-	if (!exists(paths->sysfs, "kernel/btf", "vmlinux"))
-		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";
-	if (!has_btf(paths->sysfs, vendor))
-		return "KVM's modules were built without BTF";
-	if (!is_admin())
-		return "it needs root (CAP_SYS_ADMIN)";
-	return NULL;
-}
 
 static unsigned int probe(const struct source_paths *paths, char *why,
 			  size_t size)
 {
-	const char *trouble = find_trouble(paths);
+	const char *trouble = bpf_trouble(paths);
 
-	if (!trouble)
-		return bpf_source.abilities;
-	snprintf(why, size, "%s", trouble);
-	return 0;
-}
-
-static int explain(const struct source_paths *paths)
-{
-	const char *trouble = find_trouble(paths);
-
-	if (!is_admin())
-		return fail(
-			STATUS_ERROR,
-			"counting exits on a kernel without exit accounting needs root (CAP_SYS_ADMIN)");
-	return fail(
-		STATUS_UNSUPPORTED,
-		"exits cannot be counted by eBPF: %s; install KVM's modules with exit accounting instead",
-		trouble);
-}
-
-/* What libbpf says first is why it failed. */
-static char complaint[256];
-
-static int keep_complaint(enum libbpf_print_level level, const char *format,
-			  va_list args)
-{
-	if (level != LIBBPF_WARN || *complaint)
+	if (trouble) {
+		snprintf(why, size, "%s", trouble);
 		return 0;
-	vsnprintf(complaint, sizeof(complaint), format, args);
-	complaint[strcspn(complaint, "\n")] = '\0';
-	return 0;
-}
-
-/* How many vCPUs there are now, as far as debugfs tells. */
-static size_t count_vcpus(const char *debugfs)
-{
-	char path[PATH_MAX], dir[PATH_MAX + NAME_MAX + 2];
-	const struct dirent *vm, *entry;
-	DIR *vms, *vcpus;
-	size_t nr = 0;
-
-	snprintf(path, sizeof(path), "%s/kvm", debugfs);
-	vms = opendir(path);
-	while (vms && (vm = readdir(vms))) {
-		if (!is_vm_id(vm->d_name, false))
-			continue;
-		snprintf(dir, sizeof(dir), "%s/%s", path, vm->d_name);
-		vcpus = opendir(dir);
-		while (vcpus && (entry = readdir(vcpus)))
-			nr += !strncmp(entry->d_name, "vcpu", 4);
-		if (vcpus)
-			closedir(vcpus);
 	}
-	if (vms)
-		closedir(vms);
-	return nr;
-}
-
-static size_t rows_for(size_t nr_vcpus)
-{
-	const size_t nr = BPF_ROW_FIRST + 2 * nr_vcpus;
-
-	return nr < MIN_ROWS ? MIN_ROWS : nr > MAX_ROWS ? MAX_ROWS : nr;
-}
-
-static bool has_cast(void)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast",
-						       BTF_KIND_FUNC) > 0;
-
-	btf__free(btf);
-	return has;
-}
-
-/* 0, or less than 0 and a complaint. */
-static int load(struct bpf_data *data, const struct vendor *vendor, bool cast)
-{
-	struct exits *skel = exits__open();
-	int error;
-
-	if (!skel)
-		return -errno;
-	data->skel = skel;
-	skel->rodata->has_cast = cast;
-	skel->rodata->is_svm = !strcmp(vendor->isa, "svm");
-	bpf_map__set_max_entries(skel->maps.rows, data->nr_rows);
-	bpf_map__set_max_entries(skel->maps.by_vcpu, data->nr_rows);
-	bpf_map__set_max_entries(skel->maps.free_rows, data->nr_rows);
-	if (!data->has_phases) {
-		bpf_program__set_autoload(skel->progs.on_put, false);
-		bpf_program__set_autoload(skel->progs.on_load, false);
-	}
-	error = exits__load(skel);
-	if (!error)
-		error = exits__attach(skel);
-	if (!error)
-		return 0;
-	exits__destroy(skel);
-	data->skel = NULL;
-	return error;
-}
-
-static bool fill_rows(struct bpf_data *data)
-{
-	const struct exits *skel = data->skel;
-	void *rows;
-	unsigned int i;
-
-	rows = mmap(NULL, data->nr_rows * sizeof(*data->rows), PROT_READ,
-		    MAP_SHARED, bpf_map__fd(skel->maps.rows), 0);
-	if (rows == MAP_FAILED)
-		return false;
-	data->rows = rows;
-	for (i = BPF_ROW_FIRST; i < data->nr_rows; i++) {
-		if (bpf_map__update_elem(skel->maps.free_rows, NULL, 0, &i,
-					 sizeof(i), 0))
-			return false;
-	}
-	return true;
+	return bpf_is_pinned() ? bpf_source.abilities :
+				 bpf_source.abilities ^ SOURCE_COUNTED;
 }
 
 static void close_bpf(struct source *source)
@@ -254,55 +39,28 @@ static void close_bpf(struct source *source)
 
 	if (!data)
 		return;
-	if (data->rows)
-		munmap((void *)data->rows, data->nr_rows * sizeof(*data->rows));
-	exits__destroy(data->skel);
+	bpf_close(&data->counters);
 	free(data);
 	source->data = NULL;
 }
 
 static int open_bpf(struct source *source)
 {
-	const struct source_paths *paths = &source->paths;
-	const struct vendor *vendor = find_vendor(paths->sysfs);
-	const bool cast = has_cast();
-	struct bpf_data *data;
-	int error;
+	struct bpf_data *data = calloc(1, sizeof(*data));
+	const bool pinned = bpf_is_pinned();
+	int status;
 
-	if (find_trouble(paths))
-		return explain(paths);
-	data = calloc(1, sizeof(*data));
 	if (!data)
 		return out_of_memory();
 	source->data = data;
-	data->nr_rows = rows_for(count_vcpus(paths->debugfs));
-	data->reasons = reasons_of(vendor->isa);
-	data->has_phases = true;
-
-	libbpf_set_print(keep_complaint);
-	error = load(data, vendor, cast);
-	if (error) {
-		/* Some kernels refuse all but tracepoints. */
-		*complaint = '\0';
-		data->has_phases = false;
-		error = load(data, vendor, cast);
-	}
-	if (error && !cast && is_locked_down(paths->sysfs))
-		return fail(
-			STATUS_UNSUPPORTED,
-			"kernel lockdown (confidentiality) forbids counting exits by eBPF on kernels before 6.2");
-	if (error)
-		return fail(STATUS_ERROR,
-			    "exits cannot be counted by eBPF: %s (%s)",
-			    strerror(-error), complaint);
-	if (!fill_rows(data))
-		return fail(STATUS_ERROR,
-			    "the counters of eBPF cannot be read: %s",
-			    strerror(errno));
-	source->since = clock_now(CLOCK_REALTIME);
-	data->skel->bss->counting = true;
-	note("%s has no exit accounting: counting by eBPF from now on, for some 400 instructions an exit",
-	     vendor->module);
+	status = pinned ? bpf_open_pinned(&data->counters, &source->paths) :
+			  bpf_load(&data->counters, &source->paths);
+	if (status)
+		return status;
+	data->reasons = reasons_of(data->counters.isa);
+	source->since = data->counters.bss->since;
+	if (!pinned)
+		note("KVM has no exit accounting: counting by eBPF from now on, for some 400 instructions an exit");
 	return STATUS_OK;
 }
 
@@ -329,7 +87,7 @@ static const enum exit_counter counters[BPF_COUNTS] = {
 static struct exit_row *row_of_slot(const struct bpf_data *data,
 				    struct exit_snapshot *snap, size_t slot)
 {
-	const struct exits__bss *bss = data->skel->bss;
+	const struct exits__bss *bss = data->counters.bss;
 	const uint32_t reason = slot ? reason_of(bss->indices[slot]) : 0;
 	struct exit_row *row = snapshot_find_row(snap, !slot, reason);
 
@@ -383,7 +141,7 @@ static bool add_row(const struct bpf_data *data, struct exit_snapshot *snap,
 static void init_snapshot(const struct bpf_data *data,
 			  struct exit_snapshot *snap)
 {
-	const struct exits__bss *bss = data->skel->bss;
+	const struct exits__bss *bss = data->counters.bss;
 	size_t c;
 
 	strcpy(snap->isa, data->reasons->isa);
@@ -393,7 +151,7 @@ static void init_snapshot(const struct bpf_data *data,
 	for (c = 0; c < NR_COUNTS; c++)
 		snap->has[c] = true;
 	/* What may be attached and never run does not make its column 0. */
-	if (!data->has_phases || (bss->nr_serials && !bss->nr_puts))
+	if (!bss->has_phases || (bss->nr_serials && !bss->nr_puts))
 		snap->has[COUNT_USER_CYCLES] =
 			snap->has[COUNT_PREEMPTED_CYCLES] = false;
 }
@@ -419,10 +177,10 @@ static int read_host(const struct bpf_data *data, struct exit_scan *scan)
 
 	if (!scope)
 		return out_of_memory();
-	for (i = 0; i < data->nr_rows; i++) {
-		if (i >= BPF_ROW_FIRST && !data->rows[i].vcpu)
+	for (i = 0; i < data->counters.nr_rows; i++) {
+		if (i >= BPF_ROW_FIRST && !data->counters.rows[i].vcpu)
 			continue;
-		if (!add_row(data, &scope->snap, &data->rows[i]))
+		if (!add_row(data, &scope->snap, &data->counters.rows[i]))
 			return out_of_memory();
 	}
 	return STATUS_OK;
@@ -551,15 +309,16 @@ static int read_all_vms(const struct source *source, struct exit_scan *scan,
 			const struct exit_selection *sel)
 {
 	const struct bpf_data *data = source->data;
-	const struct bpf_row **vcpus = calloc(data->nr_rows, sizeof(*vcpus));
+	const struct bpf_row **vcpus =
+		calloc(data->counters.nr_rows, sizeof(*vcpus));
 	size_t i, nr = 0;
 	int status;
 
 	if (!vcpus)
 		return out_of_memory();
-	for (i = BPF_ROW_FIRST; i < data->nr_rows; i++) {
-		if (data->rows[i].vcpu)
-			vcpus[nr++] = &data->rows[i];
+	for (i = BPF_ROW_FIRST; i < data->counters.nr_rows; i++) {
+		if (data->counters.rows[i].vcpu)
+			vcpus[nr++] = &data->counters.rows[i];
 	}
 	status = read_vms(source, scan, sel, vcpus, nr);
 	free(vcpus);
@@ -583,7 +342,7 @@ static int read_bpf(struct source *source, const struct exit_selection *sel,
 		    struct exit_scan *scan)
 {
 	const struct bpf_data *data = source->data;
-	const volatile struct exits__bss *bss = data->skel->bss;
+	const volatile struct exits__bss *bss = data->counters.bss;
 	unsigned long long folds;
 	int status, tries = 0;
 
@@ -599,11 +358,35 @@ static int read_bpf(struct source *source, const struct exit_selection *sel,
 	}
 }
 
+static int attach(const struct source_paths *paths)
+{
+	struct bpf_counters counters = {};
+	char since[TIME_SIZE];
+	int status;
+
+	if (bpf_is_pinned()) {
+		status = bpf_open_pinned(&counters, paths);
+		if (!status) {
+			time_format(counters.bss->since, since);
+			note("exits are already being counted, since %s",
+			     since);
+		}
+	} else {
+		status = bpf_load(&counters, paths);
+		if (!status)
+			status = bpf_pin(&counters);
+	}
+	bpf_close(&counters);
+	return status;
+}
+
 const struct source_ops bpf_source = {
 	.name = "bpf",
-	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS,
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_COUNTED,
 	.probe = probe,
 	.open = open_bpf,
 	.close = close_bpf,
 	.read = read_bpf,
+	.attach = attach,
+	.detach = bpf_unpin,
 };

@@ -29,10 +29,23 @@ static int read_none(struct source *source, const struct exit_selection *sel,
 	return open_none(source);
 }
 
+static int attach(const struct source_paths *paths)
+{
+	(void)paths;
+	return open_none(NULL);
+}
+
+static int detach(void)
+{
+	return open_none(NULL);
+}
+
 const struct source_ops bpf_source = {
 	.name = "bpf",
-	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS,
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_COUNTED,
 	.probe = probe,
 	.open = open_none,
 	.read = read_none,
+	.attach = attach,
+	.detach = detach,
 };

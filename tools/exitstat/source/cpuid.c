@@ -362,7 +362,8 @@ static int read_cpuid(struct source *source, const struct exit_selection *sel,
 
 const struct source_ops cpuid_source = {
 	.name = "cpuid",
-	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD | SOURCE_FROM_INSIDE,
+	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD | SOURCE_COUNTED |
+		     SOURCE_FROM_INSIDE,
 	.probe = probe,
 	.read = read_cpuid,
 };

@@ -518,7 +518,7 @@ static int read_debugfs(struct source *source, const struct exit_selection *sel,
 const struct source_ops debugfs_source = {
 	.name = "debugfs",
 	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_LATENCY |
-		     SOURCE_SINCE_LOAD,
+		     SOURCE_SINCE_LOAD | SOURCE_COUNTED,
 	.probe = probe,
 	.read = read_debugfs,
 };

@@ -102,6 +102,10 @@ const volatile bool is_svm = false;
 
 /* Nothing is counted before all programs are attached. */
 bool counting = false;
+/* on_put and on_load are there */
+bool has_phases = false;
+/* when counting began, CLOCK_REALTIME, ns */
+unsigned long long since = 0;
 /* How often the programs ran that may be attached and never run. */
 unsigned long long nr_puts = 0, nr_wakeups = 0, nr_destroyed = 0;
 /* of the series of folds into the row of ended vCPUs: begun, and done */

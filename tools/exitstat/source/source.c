@@ -7,6 +7,10 @@
 #include "source/list.h"
 #include "source/source.h"
 
+/* What to do where nothing has counted yet. */
+#define FROM_NOW_ON \
+	"'exitstat top', 'exitstat record' and 'exitstat show -d SEC' count from now on, 'exitstat attach' for all who come later"
+
 unsigned int source_wanted(const struct exit_selection *sel)
 {
 	return (sel->host ? SOURCE_HOST : 0) | (sel->vms ? SOURCE_VMS : 0) |
@@ -48,16 +52,11 @@ static int find_named(const char *name, unsigned int want,
 		return fail(STATUS_USAGE,
 			    "unknown source '%s': choose one of %s", name,
 			    names);
-	if (!can(sources[i]->abilities, want & ~SOURCE_SINCE_LOAD))
+	if (!can(sources[i]->abilities, want))
 		return fail(
 			STATUS_USAGE,
 			"the source %s does not have what is asked for: choose one of %s",
 			name, names);
-	if (!can(sources[i]->abilities, want))
-		return fail(
-			STATUS_USAGE,
-			"the source %s counts from now on: use 'exitstat top', 'exitstat record', or -d SEC",
-			name);
 	*ops = sources[i];
 	return STATUS_OK;
 }
@@ -104,11 +103,11 @@ static int find_first(struct source *source, unsigned int want)
 	if (!first)
 		return fail(STATUS_USAGE,
 			    "no source of this program has what is asked for");
-	if (want & SOURCE_SINCE_LOAD &&
-	    can_be_read(&source->paths, want & ~SOURCE_SINCE_LOAD))
+	if (want & SOURCE_COUNTED &&
+	    can_be_read(&source->paths, want & ~SOURCE_COUNTED))
 		return fail(
 			STATUS_UNSUPPORTED,
-			"nothing has counted exits here so far (%s: %s): 'exitstat top', 'exitstat show -d SEC' and 'exitstat record' count from now on",
+			"nothing has counted exits here so far (%s: %s): " FROM_NOW_ON,
 			first->name, source->why);
 	source->ops = first;
 	source->abilities = first->abilities;
@@ -128,6 +127,11 @@ int source_open(struct source *source, const struct source_paths *paths,
 			return status;
 		/* If it cannot be read, that is said when it is read. */
 		source->abilities = source->ops->probe(paths, why, sizeof(why));
+		if (source->abilities &&
+		    want & ~source->abilities & SOURCE_COUNTED)
+			return fail(
+				STATUS_UNSUPPORTED,
+				"nothing has counted exits here so far: " FROM_NOW_ON);
 	} else {
 		status = find_first(source, want);
 	}
@@ -154,4 +158,32 @@ void source_close(struct source *source)
 	if (source->ops && source->ops->close)
 		source->ops->close(source);
 	source->ops = NULL;
+}
+
+/* The one that has to be asked to count, or NULL. */
+static const struct source_ops *find_attachable(void)
+{
+	size_t i;
+
+	for (i = 0; sources[i] && !sources[i]->attach;)
+		i++;
+	return sources[i];
+}
+
+int source_attach(const struct source_paths *paths)
+{
+	const struct source_ops *ops = find_attachable();
+
+	return ops ? ops->attach(paths) :
+		     fail(STATUS_UNSUPPORTED,
+			  "this program has nothing to attach");
+}
+
+int source_detach(void)
+{
+	const struct source_ops *ops = find_attachable();
+
+	return ops ? ops->detach() :
+		     fail(STATUS_UNSUPPORTED,
+			  "this program has nothing to detach");
 }

@@ -37,6 +37,8 @@ enum source_ability {
 	SOURCE_SINCE_LOAD = 1 << 4,
 	/* Its host is the VM that we run in, or if that may know it, its host. */
 	SOURCE_FROM_INSIDE = 1 << 5,
+	/* It has counted before it was opened, since KVM was loaded or later. */
+	SOURCE_COUNTED = 1 << 6,
 };
 
 struct source {
@@ -76,6 +78,13 @@ struct source_ops {
 	 */
 	int (*read)(struct source *source, const struct exit_selection *sel,
 		    struct exit_scan *scan);
+	/*
+	 * Of one that counts while it is open, or NULL: count also when this
+	 * program has ended, and end that.  STATUS_OK, or a status after a
+	 * message.
+	 */
+	int (*attach)(const struct source_paths *paths);
+	int (*detach)(void);
 };
 
 /* What the source of @sel must be able to do. */
@@ -92,6 +101,10 @@ int source_read(struct source *source, const struct exit_selection *sel,
 		struct exit_scan *scan);
 /* Also of one that is all 0, or that could not be opened. */
 void source_close(struct source *source);
+
+/* Let the source that can do so count from now on, or no more. */
+int source_attach(const struct source_paths *paths);
+int source_detach(void);
 
 /* Those that can do all of @want: "debugfs, sysfs". */
 void source_names(unsigned int want, char *names, size_t size);

@@ -337,7 +337,7 @@ static int read_sysfs(struct source *source, const struct exit_selection *sel,
 
 const struct source_ops sysfs_source = {
 	.name = "sysfs",
-	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD,
+	.abilities = SOURCE_HOST | SOURCE_SINCE_LOAD | SOURCE_COUNTED,
 	.probe = probe,
 	.read = read_sysfs,
 };

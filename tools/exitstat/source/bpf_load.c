@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Brings exits.bpf.c into the kernel, and keeps it there. */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/message.h"
+#include "source/bpf_load.h"
+
+/* More vCPUs than that share a row: 3.8 KiB for each. */
+#define MAX_ROWS 65536
+#define MIN_ROWS 256
+
+struct vendor {
+	const char *module;
+	const char *isa;
+};
+
+static const struct vendor vendors[] = {
+	{ "kvm_intel", "vmx" },
+	{ "kvm_amd", "svm" },
+};
+
+static bool exists(const char *sysfs, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s/%s", sysfs, dir, name);
+	return !access(path, F_OK);
+}
+
+/* That which is loaded, or built in, or NULL. */
+static const struct vendor *find_vendor(const char *sysfs)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
+		if (exists(sysfs, "module", vendors[i].module))
+			return &vendors[i];
+	}
+	return NULL;
+}
+
+/* What is built in has its types in the kernel's own BTF, and no state. */
+static bool has_btf(const char *sysfs, const struct vendor *vendor)
+{
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "module/%s", vendor->module);
+	return exists(sysfs, "kernel/btf", vendor->module) ||
+	       !exists(sysfs, dir, "initstate");
+}
+
+static bool is_admin(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+	return !syscall(SYS_capget, &header, data) &&
+	       data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &
+		       CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+static bool is_locked_down(const char *sysfs)
+{
+	char path[PATH_MAX], *text;
+	size_t len;
+	bool locked;
+
+	snprintf(path, sizeof(path), "%s/kernel/security/lockdown", sysfs);
+	text = read_file(path, 4096, &len);
+	locked = text && strstr(text, "[confidentiality]");
+	free(text);
+	return locked;
+}
+
+/* Why it cannot be, in a few words; NULL if nothing is known against it. */
+const char *bpf_trouble(const struct source_paths *paths)
+{
+	const struct vendor *vendor = find_vendor(paths->sysfs);
+
+	if (!vendor)
+		return "no KVM module is loaded";
+	if (!exists(paths->sysfs, "kernel/btf", "vmlinux"))
+		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";
+	if (!has_btf(paths->sysfs, vendor))
+		return "KVM's modules were built without BTF";
+	if (!is_admin())
+		return "it needs root (CAP_SYS_ADMIN)";
+	return NULL;
+}
+
+static int explain(const struct source_paths *paths)
+{
+	const char *trouble = bpf_trouble(paths);
+
+	if (!is_admin())
+		return fail(
+			STATUS_ERROR,
+			"counting exits on a kernel without exit accounting needs root (CAP_SYS_ADMIN)");
+	return fail(
+		STATUS_UNSUPPORTED,
+		"exits cannot be counted by eBPF: %s; install KVM's modules with exit accounting instead",
+		trouble);
+}
+
+/* What libbpf says first is why it failed. */
+static char complaint[256];
+
+static int keep_complaint(enum libbpf_print_level level, const char *format,
+			  va_list args)
+{
+	if (level != LIBBPF_WARN || *complaint)
+		return 0;
+	vsnprintf(complaint, sizeof(complaint), format, args);
+	complaint[strcspn(complaint, "\n")] = '\0';
+	return 0;
+}
+
+/* How many vCPUs there are now, as far as debugfs tells. */
+static size_t count_vcpus(const char *debugfs)
+{
+	char path[PATH_MAX], dir[PATH_MAX + NAME_MAX + 2];
+	const struct dirent *vm, *entry;
+	DIR *vms, *vcpus;
+	size_t nr = 0;
+
+	snprintf(path, sizeof(path), "%s/kvm", debugfs);
+	vms = opendir(path);
+	while (vms && (vm = readdir(vms))) {
+		if (!is_vm_id(vm->d_name, false))
+			continue;
+		snprintf(dir, sizeof(dir), "%s/%s", path, vm->d_name);
+		vcpus = opendir(dir);
+		while (vcpus && (entry = readdir(vcpus)))
+			nr += !strncmp(entry->d_name, "vcpu", 4);
+		if (vcpus)
+			closedir(vcpus);
+	}
+	if (vms)
+		closedir(vms);
+	return nr;
+}
+
+static size_t rows_for(size_t nr_vcpus)
+{
+	const size_t nr = BPF_ROW_FIRST + 2 * nr_vcpus;
+
+	return nr < MIN_ROWS ? MIN_ROWS : nr > MAX_ROWS ? MAX_ROWS : nr;
+}
+
+static bool has_cast(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast",
+						       BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
+/* 0, or less than 0 and a complaint. */
+static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
+{
+	struct exits *skel = exits__open();
+	int error;
+
+	if (!skel)
+		return -errno;
+	skel->rodata->has_cast = cast;
+	skel->rodata->is_svm = !strcmp(counters->isa, "svm");
+	skel->bss->has_phases = phases;
+	bpf_map__set_max_entries(skel->maps.rows, counters->nr_rows);
+	bpf_map__set_max_entries(skel->maps.by_vcpu, counters->nr_rows);
+	bpf_map__set_max_entries(skel->maps.free_rows, counters->nr_rows);
+	bpf_program__set_autoload(skel->progs.on_put, phases);
+	bpf_program__set_autoload(skel->progs.on_load, phases);
+	*complaint = '\0';
+	error = exits__load(skel);
+	if (!error)
+		error = exits__attach(skel);
+	if (error)
+		exits__destroy(skel);
+	else
+		counters->skel = skel;
+	return error;
+}
+
+static const struct bpf_row *map_rows(int fd, size_t nr)
+{
+	void *rows = mmap(NULL, nr * sizeof(struct bpf_row), PROT_READ,
+			  MAP_SHARED, fd, 0);
+
+	return rows == MAP_FAILED ? NULL : rows;
+}
+
+/* Nothing is counted before there is all of it. */
+static bool begin(struct bpf_counters *counters)
+{
+	const struct exits *skel = counters->skel;
+	unsigned int i;
+
+	counters->bss = skel->bss;
+	counters->rows =
+		map_rows(bpf_map__fd(skel->maps.rows), counters->nr_rows);
+	if (!counters->rows)
+		return false;
+	for (i = BPF_ROW_FIRST; i < counters->nr_rows; i++) {
+		if (bpf_map__update_elem(skel->maps.free_rows, NULL, 0, &i,
+					 sizeof(i), 0))
+			return false;
+	}
+	skel->bss->since = clock_now(CLOCK_REALTIME);
+	skel->bss->counting = true;
+	return true;
+}
+
+int bpf_load(struct bpf_counters *counters, const struct source_paths *paths)
+{
+	const struct vendor *vendor = find_vendor(paths->sysfs);
+	const bool cast = has_cast();
+	int error;
+
+	*counters = (struct bpf_counters){};
+	if (bpf_trouble(paths))
+		return explain(paths);
+	counters->isa = vendor->isa;
+	counters->nr_rows = rows_for(count_vcpus(paths->debugfs));
+
+	libbpf_set_print(keep_complaint);
+	/* Some kernels refuse all but tracepoints. */
+	error = try_to_load(counters, cast, true);
+	if (error)
+		error = try_to_load(counters, cast, false);
+	if (error && !cast && is_locked_down(paths->sysfs))
+		return fail(
+			STATUS_UNSUPPORTED,
+			"kernel lockdown (confidentiality) forbids counting exits by eBPF on kernels before 6.2");
+	if (error)
+		return fail(STATUS_ERROR,
+			    "exits cannot be counted by eBPF: %s (%s)",
+			    strerror(-error), complaint);
+	if (!begin(counters))
+		return fail(STATUS_ERROR,
+			    "the counters of eBPF cannot be read: %s",
+			    strerror(errno));
+	return STATUS_OK;
+}
+
+bool bpf_is_pinned(void)
+{
+	return !access(BPF_PINS "/rows", F_OK);
+}
+
+/* Those of another exitstat may be others. */
+static int open_map(const char *path, size_t size, size_t *nr)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+	const int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return fail(STATUS_ERROR, "cannot read %s: %s", path,
+			    strerror(errno)),
+		       -1;
+	/* A struct's end is padded, and that of a section is not. */
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) ||
+	    (info.value_size + 7) / 8 * 8 != size) {
+		close(fd);
+		return fail(STATUS_ERROR,
+			    "%s is another exitstat's: run 'exitstat detach' and 'exitstat attach'",
+			    BPF_PINS),
+		       -1;
+	}
+	*nr = info.max_entries;
+	return fd;
+}
+
+int bpf_open_pinned(struct bpf_counters *counters,
+		    const struct source_paths *paths)
+{
+	const struct vendor *vendor = find_vendor(paths->sysfs);
+	size_t nr_bss;
+	int rows, bss = -1;
+
+	*counters = (struct bpf_counters){};
+	if (!vendor)
+		return explain(paths);
+	counters->isa = vendor->isa;
+	rows = open_map(BPF_PINS "/rows", sizeof(struct bpf_row),
+			&counters->nr_rows);
+	if (rows >= 0)
+		bss = open_map(BPF_PINS "/bss", sizeof(struct exits__bss),
+			       &nr_bss);
+	if (bss >= 0) {
+		void *data = mmap(NULL, sizeof(*counters->bss), PROT_READ,
+				  MAP_SHARED, bss, 0);
+
+		counters->bss = data == MAP_FAILED ? NULL : data;
+		counters->rows = map_rows(rows, counters->nr_rows);
+	}
+	if (rows >= 0)
+		close(rows);
+	if (bss < 0)
+		return STATUS_ERROR;
+	close(bss);
+	if (!counters->bss || !counters->rows)
+		return fail(STATUS_ERROR, "cannot map %s: %s", BPF_PINS,
+			    strerror(errno));
+	return STATUS_OK;
+}
+
+void bpf_close(struct bpf_counters *counters)
+{
+	if (counters->rows)
+		munmap((void *)counters->rows,
+		       counters->nr_rows * sizeof(*counters->rows));
+	if (counters->skel)
+		exits__destroy(counters->skel);
+	else if (counters->bss)
+		munmap(counters->bss, sizeof(*counters->bss));
+	*counters = (struct bpf_counters){};
+}
+
+static bool pin_all(struct exits *skel)
+{
+	const struct {
+		const char *path;
+		struct bpf_link *link;
+	} links[] = {
+		{ BPF_PINS "/on_exit", skel->links.on_exit },
+		{ BPF_PINS "/on_entry", skel->links.on_entry },
+		{ BPF_PINS "/on_put", skel->links.on_put },
+		{ BPF_PINS "/on_load", skel->links.on_load },
+		{ BPF_PINS "/on_wakeup", skel->links.on_wakeup },
+		{ BPF_PINS "/on_destroy", skel->links.on_destroy },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(links); i++) {
+		if (links[i].link &&
+		    bpf_link__pin(links[i].link, links[i].path))
+			return false;
+	}
+	/* The one by which it is known that there are any comes last. */
+	return !bpf_map__pin(skel->maps.bss, BPF_PINS "/bss") &&
+	       !bpf_map__pin(skel->maps.rows, BPF_PINS "/rows");
+}
+
+int bpf_pin(struct bpf_counters *counters)
+{
+	struct statfs fs;
+	int error;
+
+	if (statfs(BPF_FS, &fs) || fs.f_type != BPF_FS_MAGIC)
+		return fail(
+			STATUS_ERROR,
+			"no bpf file system is mounted on %s: mount -t bpf bpf %s",
+			BPF_FS, BPF_FS);
+	/* Two of us: the one that makes it pins. */
+	if (mkdir(BPF_PINS, 0700))
+		return fail(STATUS_ERROR, "cannot make %s: %s%s", BPF_PINS,
+			    strerror(errno),
+			    errno == EEXIST ? ": run 'exitstat detach'" : "");
+	if (!pin_all(counters->skel)) {
+		error = errno;
+		bpf_unpin();
+		return fail(STATUS_ERROR, "cannot pin programs in %s: %s",
+			    BPF_PINS, strerror(error));
+	}
+	return STATUS_OK;
+}
+
+int bpf_unpin(void)
+{
+	static const char *const names[] = {
+		"rows",	  "bss",     "on_exit",	  "on_entry",
+		"on_put", "on_load", "on_wakeup", "on_destroy",
+	};
+	char path[sizeof(BPF_PINS) + 32];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", BPF_PINS, names[i]);
+		if (unlink(path) && errno != ENOENT)
+			return fail(STATUS_ERROR, "cannot remove %s: %s", path,
+				    strerror(errno));
+	}
+	if (rmdir(BPF_PINS) && errno != ENOENT)
+		return fail(STATUS_ERROR, "cannot remove %s: %s", BPF_PINS,
+			    strerror(errno));
+	return STATUS_OK;
+}
