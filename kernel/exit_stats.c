@@ -881,52 +881,20 @@ static int kvm_exit_latency_show(struct seq_file *m, const char *scope,
 	return 0;
 }
 
-static int kvm_exit_file_open(struct file *file, struct kvm *kvm,
-			      int (*show)(struct seq_file *m, void *unused),
-			      void *data)
-{
-	int r;
-
-	if (!kvm_get_kvm_safe(kvm))
-		return -ENOENT;
-
-	r = single_open(file, show, data);
-	if (r)
-		kvm_put_kvm(kvm);
-	return r;
-}
-
-/* A file of a VM or of a vCPU, @data, which keeps the VM while it is open. */
-#define KVM_EXIT_FILE(_name, _show, _scope, type, _kvm, _vcpu)		\
+/*
+ * A file of a VM or of a vCPU, @data.  No reference to the VM is held while the
+ * file is open: that could be the last one when the vendor module, without which
+ * no VM can be destroyed, has gone.  None is needed, because debugfs waits for
+ * who reads a file before it removes it, and kvm_destroy_vm() removes them first.
+ */
+#define KVM_EXIT_FILE(_name, _print, _scope, type, _kvm, _vcpu)		\
 static int _name##_show(struct seq_file *m, void *unused)		\
 {									\
 	type *data = m->private;					\
 									\
-	return _show(m, _scope, _kvm, _vcpu);				\
+	return _print(m, _scope, _kvm, _vcpu);				\
 }									\
-									\
-static int _name##_open(struct inode *inode, struct file *file)	\
-{									\
-	type *data = inode->i_private;					\
-									\
-	return kvm_exit_file_open(file, _kvm, _name##_show, data);	\
-}									\
-									\
-static int _name##_release(struct inode *inode, struct file *file)	\
-{									\
-	type *data = inode->i_private;					\
-									\
-	kvm_put_kvm(_kvm);						\
-	return single_release(inode, file);				\
-}									\
-									\
-static const struct file_operations _name##_fops = {			\
-	.owner = THIS_MODULE,						\
-	.open = _name##_open,						\
-	.read = seq_read,						\
-	.llseek = seq_lseek,						\
-	.release = _name##_release,					\
-}
+DEFINE_SHOW_ATTRIBUTE(_name)
 
 KVM_EXIT_FILE(kvm_exit_stats_vm, kvm_exit_stats_show, "vm",
 	      struct kvm, data, NULL);

@@ -300,6 +300,8 @@ def test_a_revision_that_debian_does_not_serve(machine, tmp_path):
 SYMVERS = ("0x1\tkvm_read\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\t\n"
            "0x2\tkvm_own\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\tmodule:kvm-amd,kvm-intel\n"
            "0x3\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n")
+# Stock vendor modules must not find that.
+INIT = "0x6\tkvm_init\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\t\n"
 
 
 @pytest.mark.parametrize("old, new, complaint", [
@@ -313,10 +315,11 @@ SYMVERS = ("0x1\tkvm_read\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\t\n"
      "the export of kvm_read is not any more for all modules\n"),
     ("kvm-amd,kvm-intel", "kvm-amd,kvm-intel-more",
      "the export of kvm_own is not any more for module:kvm-amd,kvm-intel\n"),
+    ("0x3", f"{INIT}0x3", "the export of kvm_init is there for stock vendor modules\n"),
     ("module:kvm-amd,kvm-intel", "KVM", "the export of kvm_own is not any more for module:kvm-amd,kvm-intel\n"),
 ])
 def test_exports_stay(tmp_path, old, new, complaint):
-    (tmp_path / "stock").write_text(SYMVERS)
+    (tmp_path / "stock").write_text(SYMVERS + INIT)
     (tmp_path / "ours").write_text(SYMVERS.replace(old, new) + "0x5\tkvm_new\tarch/x86/kvm/kvm\tEXPORT_SYMBOL_GPL\t\n")
     done = subprocess.run([KERNEL / "check-exports", tmp_path / "ours", tmp_path / "stock"],
                           capture_output=True, text=True)

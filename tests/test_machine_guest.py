@@ -162,6 +162,39 @@ def test_stock_modules_are_told_apart(stock):
     assert status == 77 and output.startswith("exitstat: ") and output.count("\n") == 1, output
 
 
+def test_stock_modules_do_not_mix_with_ours(machine):
+    """Neither vendor module loads beside the other kvm.ko, whose struct kvm_vcpu has another size."""
+    vendor = machine.vendor_module
+    file = f"{vendor.replace('_', '-')}.ko"
+    stock, ours = (f"/lib/modules/$(uname -r)/{where}" for where in ("kernel/arch/x86/kvm", "updates"))
+    machine.kvm = None
+    machine.check(f"rmmod {vendor}; dmesg -C; lsmod | grep -q '^kvm '")
+    output, status = machine.run(f"insmod {stock}/{file}*")
+    assert status and "Unknown symbol" in output, output
+    assert f"{vendor}: Unknown symbol kvm_init" in machine.check("dmesg")
+    machine.check(f"rmmod kvm; insmod {stock}/kvm.ko*; dmesg -C")
+    output, status = machine.run(f"insmod {ours}/{file}")
+    assert status and "Unknown symbol" in output, output
+    machine.reload_kvm()
+    assert minivmm(machine, "cpuid:1")
+
+
+def test_a_file_that_is_open_when_its_vm_ends(svm):
+    """It keeps nothing alive that the vendor module would have to end."""
+    vm = Paused(svm, "vm", "--vcpus=2", "cpuid:10", "pause")
+    names = "exit_stats", "exit_latency", "vcpu0/exit_stats", "vcpu1/exit_latency"
+    for fd, name in enumerate(names, 20):
+        svm.check(f"exec {fd}<{DEBUGFS}/{vm.dir}/{name}; read -r word <&{fd}; [ \"$word\" ]")
+    vm.kill()
+    svm.check(f"for i in $(seq 100); do [ -d {DEBUGFS}/{vm.dir} ] || break; sleep 0.05; done; rmmod {svm.vendor_module}")
+    for fd, _ in enumerate(names, 20):
+        assert svm.run(f"cat <&{fd}")[1] != 0
+        svm.check(f"exec {fd}<&-")
+    svm.reload_kvm()
+    assert minivmm(svm, "cpuid:1")
+    assert not svm.run("dmesg | grep -i 'bug\\|objects remaining\\|oops'")[0]
+
+
 def our_selftest(machine):
     """The exit status of the selftest that the series adds, and what it says."""
     if machine.run("test -e /usr/lib/our-selftests/exit_stats_test")[1]:

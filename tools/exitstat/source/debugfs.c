@@ -178,7 +178,7 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	if (file->text)
 		return true;
 	/* debugfs gives EIO for a file that was removed while it was open. */
-	if (error == ENOENT || !is_dir(dir))
+	if (error == ENOENT || error == EIO || !is_dir(dir))
 		return false;
 	*status = explain_host(file->paths->debugfs, file->path, error);
 	return true;
