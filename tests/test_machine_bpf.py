@@ -52,6 +52,8 @@ def test_each_exit_is_counted(stock):
     assert seen[nr.MSR_WRITE] >= 100 and seen[nr.HLT] == 10 and seen[nr.MMIO] >= 200
     assert host["total"]["exits"] == sum(seen.values()) == steps[-1]["stats"]["exits"]
     assert seen.get(None, 0) == 0
+    # No guest of this guest's.
+    assert host["total"]["l2_exits"] == host["total"]["l2_handle_ns"] == 0
     names = {row["reason"]: row["name"] for row in host["reasons"]}
     assert names[nr.CPUID].lower() == "cpuid"
 

@@ -15,12 +15,6 @@
 #include "source/bpf_rows.h"
 
 #define NAME_WORDS (BPF_VM_NAME / 8)
-/* arch/x86/include/asm/kvm_host.h: HF_GUEST_MASK */
-#define IN_L2 1U
-/* The kernel's numbers of its two ISAs, arch/x86/kvm/trace.h. */
-#define ISA_VMX 1
-#define ISA_SVM 2
-
 /* What is used of the kernel's types; libbpf finds where it is. */
 #define KERNEL __attribute__((preserve_access_index))
 
@@ -44,10 +38,7 @@ struct kvm {
 
 struct kvm_vcpu_stat {
 	unsigned long long exits;
-} KERNEL;
-
-struct kvm_vcpu_arch {
-	unsigned int hflags;
+	unsigned long long guest_mode;
 } KERNEL;
 
 struct kvm_vcpu {
@@ -56,7 +47,6 @@ struct kvm_vcpu {
 	bool wants_to_run;
 	bool preempted;
 	bool scheduled_out;
-	struct kvm_vcpu_arch arch;
 	struct kvm_vcpu_stat stat;
 } KERNEL;
 
@@ -221,14 +211,21 @@ static __always_inline unsigned int slot_of(unsigned int reason)
 	return slot ? slot : take_slot(index);
 }
 
+/* A load has no offset for what is far inside, as in the struct kvm of 6.1. */
+#define read_field(pointer, type, field)          \
+	read_word((unsigned long long)(pointer) + \
+		  bpf_core_field_offset(type, field))
+
 static __always_inline void set_name(struct bpf_row *row, struct kvm *kvm)
 {
 	unsigned long long *name = (unsigned long long *)row->vm_name;
-	unsigned long long from = 0;
+	unsigned long long dentry = 0, from = 0;
 	int i;
 
-	if (bpf_core_field_exists(kvm->debugfs_dentry) && kvm->debugfs_dentry)
-		from = (unsigned long long)kvm->debugfs_dentry->d_name.name;
+	if (bpf_core_field_exists(struct kvm, debugfs_dentry))
+		dentry = read_field(kvm, struct kvm, debugfs_dentry);
+	if (dentry)
+		from = read_field(dentry, struct dentry, d_name.name);
 	for (i = 0; i < NAME_WORDS; i++)
 		name[i] = from ? read_word(from + 8 * i) : 0;
 	row->vm_name[BPF_VM_NAME - 1] = '\0';
@@ -256,7 +253,7 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	row->vm = (unsigned long long)vcpu->kvm;
 	row->serial = __sync_fetch_and_add(&nr_serials, 1) + 1;
 	row->vcpu_id = vcpu->vcpu_id;
-	row->pid = vcpu->kvm->userspace_pid;
+	row->pid = read_field(vcpu->kvm, struct kvm, userspace_pid);
 	set_name(row, vcpu->kvm);
 	row->state = BPF_OUTSIDE;
 	row->preempted_at = row->user_at = row->preempted = 0;
@@ -313,7 +310,8 @@ int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
 	row->state = BPF_IN_HANDLE;
 	row->preempted = 0;
 	counts[BPF_EXITS]++;
-	row->l2 = vcpu->arch.hflags & IN_L2;
+	/* Unlike hflags, whose bits are other ones in 6.1. */
+	row->l2 = vcpu->stat.guest_mode;
 	if (row->l2)
 		counts[BPF_L2_EXITS]++;
 	return 0;
