@@ -1,11 +1,12 @@
 """Times by different clocks: converted, or refused, and never added up as they are."""
 import json
+import subprocess
 import types
 
 import pytest
 from test_recording import KHZ, Recorder, Writer, data_of, host_scope, vm_scope
 from test_top import Screen
-from tool import ASAN, STATIC, TEXT, check_ok, check_refused, run
+from tool import ASAN, ENV, STATIC, TEXT, check_ok, check_refused, run
 
 OTHER = "recorded by clocks that differ: all times are told by the first, "
 
@@ -146,6 +147,20 @@ def test_another_source_is_listed_and_measured(text, tmp_path):
         ("100-11", "web", 600, 3000000), ("200-12", "db", 430, 2700000)]
     assert 'exitstat_host_handle_seconds_total{isa="vmx",reason="12",name="R12"} 0.000700000' in \
         check_ok(text("show", "--openmetrics"))
+
+
+def test_units_stay_when_no_vm_is_left(text, tmp_path):
+    (tmp_path / "none").write_text("- - 10 1 1\n")
+    output = check_ok(text("list", "--json", "-d", "0.1", "-n", "1"))
+    assert json.loads(output)["units"] == "ns"
+    process = subprocess.Popen([TEXT, "list", "--json", "-d", "0.1", "-n", "40", "--debugfs", tmp_path], env=ENV,
+                               text=True, stdout=subprocess.PIPE)
+    first = process.stdout.readline()
+    (tmp_path / "none").rename(tmp_path / "counts")
+    documents = [json.loads(line) for line in (first, *process.stdout)]
+    assert process.wait() == 0
+    assert documents[0]["scopes"] and not documents[-1]["scopes"]
+    assert {document["units"] for document in documents} == {"ns"}
 
 
 def test_another_source_is_recorded(text, tmp_path):

@@ -96,12 +96,12 @@ def build_payload(krel, modules, run_dir):
     tree, staging = run_dir / "payload", run_dir / "staging"
     shutil.copytree(images.kernel_dir(krel) / "lib/modules", staging / "lib/modules", symlinks=True)
     images.run("/sbin/depmod", "-b", staging, krel)
-    lib = tree / "lib/modules" / krel
+    lib = tree / "usr/lib/modules" / krel
     lib.mkdir(parents=True)
     for file in (staging / "lib/modules" / krel).glob("modules.*"):
         shutil.copy2(file, lib)
     shutil.rmtree(staging)
-    for name in ("usr/bin", "usr/lib/bench/stock", "usr/lib/bench/ours", "sbin"):
+    for name in ("usr/bin", "usr/lib/bench/stock", "usr/lib/bench/ours", "usr/sbin"):
         (tree / name).mkdir(parents=True)
     for name in ("kvm", "kvm-intel"):
         shutil.copy2(modules / f"{name}.ko", tree / "usr/lib/bench/ours")
@@ -114,7 +114,7 @@ def build_payload(krel, modules, run_dir):
     for program in sorted(p for p in (BENCH / "tests").iterdir() if p.is_file()):
         shutil.copy2(program, tree / "usr/bin")
     shutil.copy2(images.BUILD / "exitstat", tree / "usr/bin")
-    shutil.copy2(images.HERE / "lab-init", tree / "sbin")
+    shutil.copy2(images.HERE / "lab-init", tree / "usr/sbin")
     images.squashfs(tree, run_dir / "payload.img")
     shutil.rmtree(tree)
 

@@ -188,7 +188,12 @@ def kernel(krel):
         apt = TOP / "kernel/apt", krel
         depends = run(*apt, "apt-cache", "depends", image)
         # Newer kernels are in more than one.
-        unpack(image, target, 150 << 20, *re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", depends), apt=apt)
+        unpack(image, target, 150 << 20, *re.findall(r"Depends: (linux-(?:base|binary|modules)-\S+)", depends), apt=apt)
+    # Those have it beside the modules, and copy it to /boot when they are installed.
+    vmlinuz = target / f"boot/vmlinuz-{krel}"
+    if not vmlinuz.exists():
+        vmlinuz.parent.mkdir(exist_ok=True)
+        shutil.copy2(target / f"usr/lib/modules/{krel}/vmlinuz", vmlinuz)
 
 
 def unpack(package, target, size, *more, apt=()):

@@ -30,13 +30,16 @@ static bool sort_scopes(const struct format *format, struct exit_scan *scan)
 	return ok;
 }
 
-static int prepare(struct format *format, struct exit_scan *scan)
+static int prepare(struct output *output, struct format *format,
+		   struct exit_scan *scan)
 {
 	size_t i;
 
-	/* The user's units, or those of who counts. */
-	if (!format->units_given && scan->nr_scopes)
-		format->ns = scan->scopes[0].snap.clock.ns;
+	/* The user's units, or those of who counts, also if there is no VM now. */
+	if (scan->nr_scopes)
+		output->ns = scan->scopes[0].snap.clock.ns;
+	if (!format->units_given)
+		format->ns = output->ns;
 	for (i = 0; i < scan->nr_scopes; i++) {
 		if (!clock_tells(&scan->scopes[i].snap.clock, format->ns))
 			return fail(
@@ -85,7 +88,7 @@ static int write_file(const struct output *output, const struct format *format,
 int output_scan(struct output *output, struct exit_scan *scan)
 {
 	struct format format = *output->format;
-	int status = prepare(&format, scan);
+	int status = prepare(output, &format, scan);
 
 	if (status)
 		return status;

@@ -14,6 +14,8 @@ struct output {
 	const char *textfile;
 	/* Something has been printed. */
 	bool begun;
+	/* The last times were in ns. */
+	bool ns;
 };
 
 /*
