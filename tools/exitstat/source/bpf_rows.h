@@ -66,7 +66,7 @@ struct bpf_row {
 	unsigned int slot;
 	unsigned int l2;
 	unsigned int unused;
-	/* KVM's own stat.exits: at the first entry, and at the last one */
+	/* KVM's own stat.exits: at the first entry, and when it last left the CPU */
 	unsigned long long first_exits;
 	unsigned long long last_exits;
 	unsigned long long guest;

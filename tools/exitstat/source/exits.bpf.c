@@ -238,8 +238,9 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	unsigned int *known, number = BPF_ROW_SHARED;
 	struct bpf_row *row;
 
-	if (!vcpu)
-		return BPF_ROW_SHARED;
+	/* No row has this number. */
+	if (!vcpu || !counting)
+		return -1;
 	known = bpf_map_lookup_elem(&by_vcpu, &key);
 	if (known)
 		return *known;
@@ -263,7 +264,7 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	return number;
 }
 
-/* NULL if there is none but the shared one, of which there are no times. */
+/* The shared one has no vCPU and no times; NULL if nothing is counted yet. */
 static __always_inline struct bpf_row *find_row(struct kvm_vcpu *vcpu)
 {
 	const unsigned int cpu = bpf_get_smp_processor_id() &
@@ -289,7 +290,7 @@ int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
 	unsigned long long now, *counts;
 	struct bpf_row *row;
 
-	if (!vcpu || !counting)
+	if (!vcpu)
 		return 0;
 	row = find_row(vcpu);
 	if (!row)
@@ -323,7 +324,7 @@ int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
 	unsigned long long now, handle, *counts;
 	struct bpf_row *row;
 
-	if (!vcpu || !counting)
+	if (!vcpu)
 		return 0;
 	row = find_row(vcpu);
 	if (!row || !row->vcpu)
@@ -336,12 +337,10 @@ int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
 		if (row->l2)
 			counts[BPF_L2_HANDLE] += handle;
 	} else if (row->state == BPF_OUTSIDE) {
-		row->first_exits = vcpu->stat.exits;
+		row->first_exits = row->last_exits = vcpu->stat.exits;
 	}
-	row->last_exits = vcpu->stat.exits;
 	row->stamp = now;
 	row->state = BPF_IN_GUEST;
-	row->user_at = row->preempted_at = 0;
 	return 0;
 }
 
@@ -373,12 +372,14 @@ int BPF_PROG(on_put, struct kvm_vcpu *vcpu)
 {
 	struct bpf_row *row;
 
-	if (!counting)
+	row = find_row(vcpu);
+	if (!row)
 		return 0;
 	nr_puts++;
-	row = find_row(vcpu);
-	if (!row || row->state != BPF_IN_HANDLE)
+	if (row->state != BPF_IN_HANDLE)
 		return 0;
+	/* All that it has seen is in there. */
+	row->last_exits = vcpu->stat.exits;
 	if (vcpu->preempted)
 		row->preempted_at = bpf_ktime_get_ns();
 	else if (!sleeps(vcpu) && vcpu->wants_to_run)
@@ -391,8 +392,6 @@ int BPF_PROG(on_load, struct kvm_vcpu *vcpu)
 {
 	struct bpf_row *row;
 
-	if (!counting)
-		return 0;
 	row = find_row(vcpu);
 	if (!row)
 		return 0;
