@@ -204,7 +204,7 @@ def test_a_program_without_ebpf_says_so(tmp_path, programs):
 
 
 @pytest.mark.parametrize("files, words", [
-    ([], "no KVM module is loaded"),
+    ([], "neither kvm_intel nor kvm_amd is loaded"),
     (["module/kvm_intel/initstate"], "no BTF (CONFIG_DEBUG_INFO_BTF)"),
     (["module/kvm_amd/initstate", "kernel/btf/vmlinux"], "KVM's modules were built without BTF")], ids=str)
 def test_why_ebpf_cannot_count(tmp_path, programs, files, words):

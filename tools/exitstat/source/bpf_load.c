@@ -97,7 +97,7 @@ const char *bpf_trouble(const struct source_paths *paths)
 	const struct vendor *vendor = find_vendor(paths->sysfs);
 
 	if (!vendor)
-		return "no KVM module is loaded";
+		return "neither kvm_intel nor kvm_amd is loaded";
 	if (!exists(paths->sysfs, "kernel/btf", "vmlinux"))
 		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";
 	if (!has_btf(paths->sysfs, vendor))
