@@ -165,11 +165,9 @@ struct vm_file {
 static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 			 const char *name, int *status)
 {
-	char dir[PATH_MAX];
 	int error;
 
 	*status = STATUS_OK;
-	snprintf(dir, sizeof(dir), "%s/kvm/%s", file->paths->debugfs, vm);
 	snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s",
 		 file->paths->debugfs, vm, vcpu, name);
 
@@ -178,7 +176,7 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	if (file->text)
 		return true;
 	/* debugfs gives EIO for a file that was removed while it was open. */
-	if (error == ENOENT || error == EIO || !is_dir(dir))
+	if (error == ENOENT || !exists(file->path))
 		return false;
 	*status = explain_host(file->paths->debugfs, file->path, error);
 	return true;
