@@ -205,3 +205,74 @@ def test_attach_and_detach_under_load(stock_svm):
         "for i in $(seq 4); do exitstat attach && sleep 0.3 && exitstat detach || touch /tmp/failed; done; touch /tmp/stop; wait; "
         "rm /tmp/stop; ls /tmp/failed 2>/dev/null; ls /sys/fs/bpf", 240)
     assert set(output.split()) <= {"0", "1", "77"} and "0" in output.split(), output
+
+
+def test_levels(stock):
+    """Counts alone, and histograms, in which each exit is once for each time."""
+    nr = reasons(stock)
+    _, host = counted(stock, "cpuid:1000", "pio-user:200", "stats", options="--level counts")
+    seen = exits(host)
+    assert seen[nr.CPUID] == 1000 and seen.get(None, 0) == 0
+    # What is not known is left out.
+    assert set(host["total"]) == {"exits", "l2_exits"} and "guest_ns" not in host
+    output = stock.check("(exitstat record --source bpf --latency -d 0.2 -o /tmp/recording 2>/tmp/said; echo $? >/tmp/status) & "
+                         "disown; until grep -q '\"t\"' /tmp/recording 2>/dev/null; do sleep 0.1; done; "
+                         "minivmm cpuid:1000 pio-slow:20:2000 >/dev/null; sleep 0.5; busybox killall -TERM exitstat; "
+                         "until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/said /tmp/recording; "
+                         "rm /tmp/status /tmp/recording", 240)
+    assert "some 450 instructions" in output.splitlines()[0]
+    counts, histograms = {}, {}
+    for line in output.splitlines()[1:]:
+        for scope in json.loads(line).get("scopes", []) if line.startswith("{") else []:
+            if scope["scope"] == "host":
+                counts.update({number: row for number, *row in scope["reasons"]})
+                histograms.update({(number, which, start): n for number, which, start, n in scope.get("latency", [])})
+    # Each exit that has ended; what the VM ended in, an exit to the VMM, has not.
+    ended = {number: row[0] - (number == nr.IO) for number, row in counts.items()}
+    for which, times in ("handle", 1), ("total", 2):
+        of = {number: {start: n for (nr_, kind, start), n in histograms.items() if (nr_, kind) == (number, which)}
+              for number in counts}
+        assert {number: sum(buckets.values()) for number, buckets in of.items()} == ended
+        for number, buckets in of.items():
+            # between what it were if all took as little, and as much, as their buckets have
+            time = sum(counts[number][1:2] if times == 1 else [counts[number][c] for c in (1, 2, 4)])
+            assert sum(start * n for start, n in buckets.items()) <= time
+            if number != nr.IO:
+                assert time <= sum(2 * max(start, 128) * n for start, n in buckets.items())
+    # The VMM takes 2 ms for each of these.
+    assert sum(n for (number, which, start), n in histograms.items()
+               if (number, which) == (nr.IO, "total") and start >= 1 << 20) >= 20
+
+
+def test_a_kvm_without_events_is_told(stock_svm):
+    """KVM's own count grows, and no event tells of an exit, as with PVM."""
+    stock_svm.check("mkdir -p /tmp/debugfs/kvm; echo 10 >/tmp/debugfs/kvm/exits")
+    output, status = stock_svm.run("(sleep 3; echo 20 >/tmp/debugfs/kvm/exits) & "
+                                   "exitstat show --source bpf --debugfs /tmp/debugfs -d 8 -n 1; s=$?; "
+                                   "rm -r /tmp/debugfs; (exit $s)", 120)
+    assert status == 77 and "no kvm_exit events" in output, output
+
+
+def test_more_vcpus_than_rows(stock_svm):
+    """There are 254 of them; who has none shares one, and the host loses nothing."""
+    machine, nr = stock_svm, reasons(stock_svm)
+    machine.check("mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf; exitstat attach")
+    vms = [Paused(machine, name, "--vcpus=128", "cpuid:10", "pause") for name in "ab"]
+    machine.check("minivmm cpuid:500 >/dev/null", 120)
+    host, = json.loads(machine.check("exitstat show --json 2>/dev/null"))["scopes"]
+    assert exits(host)[nr.CPUID] == 520
+    for vm in vms:
+        vm.kill()
+    # Their rows are free again.
+    machine.check("minivmm cpuid:500 >/dev/null", 120)
+    host, = json.loads(machine.check("exitstat show --json 2>/dev/null; exitstat detach"))["scopes"]
+    assert exits(host)[nr.CPUID] == 1020
+
+
+def test_a_cpu_that_goes_and_comes(stock_svm):
+    """VMs that run on a CPU that is taken off line, and once it is there again."""
+    nr = reasons(stock_svm)
+    steps, host = counted(stock_svm, "cpuid:20000", "stats",
+                          under="(for i in 1 2 3; do sleep 0.2; echo 0 >/sys/devices/system/cpu/cpu1/online; sleep 0.2; "
+                                "echo 1 >/sys/devices/system/cpu/cpu1/online; done) >/dev/null 2>&1 &")
+    assert exits(host)[nr.CPUID] == 20000 and host["total"]["exits"] == steps[-1]["stats"]["exits"]

@@ -49,9 +49,9 @@ static void check_arguments(const struct arguments *args,
 	check(args->command ? usage->options & TAKES_COMMAND :
 			      args->nr_files == usage->nr_files);
 	check(!args->textfile || args->format.kind == FORMAT_TABLE);
-	check(strlen(args->paths.debugfs) <= MOUNT_MAX &&
-	      strlen(args->paths.sysfs) <= MOUNT_MAX &&
-	      strlen(args->paths.procfs) <= MOUNT_MAX);
+	check(strlen(args->setup.debugfs) <= MOUNT_MAX &&
+	      strlen(args->setup.sysfs) <= MOUNT_MAX &&
+	      strlen(args->setup.procfs) <= MOUNT_MAX);
 
 	set_selection(args, &sel);
 	check(sel.host || sel.vms || sel.vcpus);

@@ -108,9 +108,9 @@ static void set_options(struct run *run, char *line)
 	snprintf(run->debugfs, sizeof(run->debugfs), "%s/debug", run->root);
 	snprintf(run->sysfs, sizeof(run->sysfs), "%s/sys", run->root);
 	snprintf(run->procfs, sizeof(run->procfs), "%s/proc", run->root);
-	args->paths.debugfs = run->debugfs;
-	args->paths.sysfs = run->sysfs;
-	args->paths.procfs = run->procfs;
+	args->setup.debugfs = run->debugfs;
+	args->setup.sysfs = run->sysfs;
+	args->setup.procfs = run->procfs;
 
 	/* As cmd_show() and cmd_list() do. */
 	set_selection(args, &run->sel);
@@ -216,7 +216,7 @@ static bool read_scan(struct run *run, struct exit_scan *scan)
 	size_t i;
 
 	nr_messages = 0;
-	status = source_open(&source, &run->args.paths, NULL,
+	status = source_open(&source, &run->args.setup, NULL,
 			     source_wanted(&run->sel));
 	check(!status && !nr_messages);
 	status = source_read(&source, &run->sel, scan);

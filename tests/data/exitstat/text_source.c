@@ -10,10 +10,10 @@
 static const struct source_ops text_source;
 static char path[PATH_MAX];
 
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
-	snprintf(path, sizeof(path), "%s/counts", paths->debugfs);
+	snprintf(path, sizeof(path), "%s/counts", setup->debugfs);
 	snprintf(why, size, "no file");
 	return access(path, R_OK) ? 0 : text_source.abilities;
 }

@@ -11,7 +11,7 @@ static const struct command_usage usage = {
 		"All other commands then read these counters.\n"
 		"\n"
 		"Needs root.",
-	.options = TAKES_DEBUGFS | TAKES_SYSFS,
+	.options = TAKES_LEVEL | TAKES_DEBUGFS | TAKES_SYSFS,
 };
 
 int cmd_attach(int argc, char **argv)
@@ -20,7 +20,7 @@ int cmd_attach(int argc, char **argv)
 	int status;
 
 	if (parse_options(argc, argv, &usage, &args, &status))
-		status = source_attach(&args.paths);
+		status = source_attach(&args.setup);
 	arguments_free(&args);
 	return status;
 }

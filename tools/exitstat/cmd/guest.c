@@ -33,7 +33,7 @@ static int watch_live(const struct arguments *args,
 		return fail(
 			STATUS_USAGE,
 			"a full screen takes neither a format nor a file nor a command: leave out --top");
-	status = source_open(&source, &args->paths, args->source,
+	status = source_open(&source, &args->setup, args->source,
 			     SOURCE_FROM_INSIDE);
 	if (!status)
 		status = top_run(&source, &options);

@@ -39,6 +39,7 @@ enum {
 	OPT_LATENCY,
 	OPT_TOP,
 	OPT_SOURCE,
+	OPT_LEVEL,
 	OPT_DEBUGFS,
 	OPT_SYSFS,
 	OPT_PROCFS,
@@ -87,6 +88,8 @@ static const struct option_info {
 	  TAKES_TABLE },
 	{ OPT_SOURCE, 0, "source", "NAME",
 	  "what to read the counters from: ", TAKES_SOURCE },
+	{ OPT_LEVEL, 0, "level", "LEVEL",
+	  "how much eBPF counts: ", TAKES_LEVEL },
 	{ OPT_DEBUGFS, 0, "debugfs", "DIR",
 	  "where debugfs is mounted (/sys/kernel/debug)", TAKES_DEBUGFS },
 	{ OPT_SYSFS, 0, "sysfs", "DIR", "where sysfs is mounted (/sys)",
@@ -120,6 +123,16 @@ static void isa_names(char *names, size_t size)
 				i ? " or " : "", reason_tables[i]->isa);
 }
 
+/* "counts, times, histograms" */
+static void list_levels(char *names, size_t size)
+{
+	size_t i, len = 0;
+
+	for (i = LEVEL_ANY + 1; i < NR_LEVELS && len < size; i++)
+		len += snprintf(names + len, size - len, "%s%s",
+				len ? ", " : "", level_names[i]);
+}
+
 /* What an option's argument may be, behind the help text. */
 static void list_values(const struct command_usage *usage, int id, char *values,
 			size_t size)
@@ -129,6 +142,8 @@ static void list_values(const struct command_usage *usage, int id, char *values,
 		isa_names(values, size);
 	else if (id == OPT_SOURCE)
 		source_names(usage->abilities, values, size);
+	else if (id == OPT_LEVEL)
+		list_levels(values, size);
 }
 
 static int print_help(const struct command_usage *usage)
@@ -238,6 +253,23 @@ static int parse_isa(const struct command_usage *usage, struct arguments *args,
 	return usage_error(usage, what, text);
 }
 
+static int parse_level(const struct command_usage *usage,
+		       struct arguments *args, const char *text)
+{
+	char names[64], what[96];
+	size_t i;
+
+	for (i = LEVEL_ANY + 1; i < NR_LEVELS; i++) {
+		if (!strcmp(text, level_names[i])) {
+			args->setup.level = i;
+			return STATUS_OK;
+		}
+	}
+	list_levels(names, sizeof(names));
+	snprintf(what, sizeof(what), "a level is one of %s, not", names);
+	return usage_error(usage, what, text);
+}
+
 static int set_option(const struct command_usage *usage, struct arguments *args,
 		      int id, char *value)
 {
@@ -296,14 +328,16 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_SOURCE:
 		args->source = value;
 		break;
+	case OPT_LEVEL:
+		return parse_level(usage, args, value);
 	case OPT_DEBUGFS:
-		args->paths.debugfs = value;
+		args->setup.debugfs = value;
 		break;
 	case OPT_SYSFS:
-		args->paths.sysfs = value;
+		args->setup.sysfs = value;
 		break;
 	case OPT_PROCFS:
-		args->paths.procfs = value;
+		args->setup.procfs = value;
 		break;
 	}
 	return STATUS_OK;
@@ -401,9 +435,9 @@ static int check_combination(const struct command_usage *usage,
 				   "-d");
 	if (args->count && !args->interval && usage->options & TAKES_COMMAND)
 		return usage_error(usage, "only with -d there is a", "-n");
-	if (strlen(args->paths.debugfs) > MOUNT_MAX ||
-	    strlen(args->paths.sysfs) > MOUNT_MAX ||
-	    strlen(args->paths.procfs) > MOUNT_MAX)
+	if (strlen(args->setup.debugfs) > MOUNT_MAX ||
+	    strlen(args->setup.sysfs) > MOUNT_MAX ||
+	    strlen(args->setup.procfs) > MOUNT_MAX)
 		return fail(STATUS_USAGE,
 			    "the path to debugfs, sysfs or procfs is too long");
 	return STATUS_OK;
@@ -427,7 +461,7 @@ bool parse_options(int argc, char **argv, const struct command_usage *usage,
 	int c, end = argc;
 
 	*args = (struct arguments){
-		.paths = {
+		.setup = {
 			.debugfs = "/sys/kernel/debug",
 			.sysfs = "/sys",
 			.procfs = "/proc",

@@ -31,13 +31,14 @@ enum option_set {
 	TAKES_COMMAND = 1 << 15, /* -- COMMAND */
 	TAKES_UNITS = 1 << 16,
 	TAKES_SOURCE = 1 << 17,
+	TAKES_LEVEL = 1 << 18,
 };
 
 struct arguments {
 	struct format format;
 	/* one that the user named, or NULL */
 	const char *source;
-	struct source_paths paths;
+	struct source_setup setup;
 	char **vms;
 	size_t nr_vms;
 	/* --vcpu was given, as @format has it, too; which one, or -1 for all */

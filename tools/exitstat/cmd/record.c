@@ -36,7 +36,8 @@ static const struct command_usage usage = {
 		"FILE is created, or if it is a recording, appended to; what is in it stays.\n"
 		"With -o - it is stdout.  After FILE was renamed, SIGHUP opens it anew.",
 	.options = TAKES_OUTPUT | TAKES_INTERVAL | TAKES_COUNT | TAKES_VM |
-		   TAKES_LATENCY | TAKES_SOURCE | TAKES_DEBUGFS | TAKES_SYSFS,
+		   TAKES_LATENCY | TAKES_SOURCE | TAKES_LEVEL | TAKES_DEBUGFS |
+		   TAKES_SYSFS,
 };
 
 enum trouble {
@@ -376,10 +377,13 @@ static int open_source(struct recorder *recorder)
 {
 	const struct arguments *args = recorder->args;
 	struct exit_selection *sel = &recorder->sel;
+	struct source_setup setup = args->setup;
 	int status;
 
+	if (args->latency && !setup.level)
+		setup.level = LEVEL_HISTOGRAMS;
 	sel->vms = args->nr_vms || args->vcpus;
-	status = source_open(&recorder->source, &args->paths, args->source,
+	status = source_open(&recorder->source, &setup, args->source,
 			     source_wanted(sel));
 	sel->vms = recorder->source.abilities & SOURCE_VMS;
 	return status;

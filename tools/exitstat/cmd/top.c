@@ -30,8 +30,8 @@ static const struct command_usage usage = {
 		"Needs root, or for the host alone read permission on\n"
 		"/sys/kernel/kvm/exit_stats.",
 	.options = TAKES_VM | TAKES_REASON | TAKES_INTERVAL | TAKES_COUNT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_SOURCE | TAKES_DEBUGFS |
-		   TAKES_SYSFS,
+		   TAKES_UNITS | TAKES_TABLE | TAKES_SOURCE | TAKES_LEVEL |
+		   TAKES_DEBUGFS | TAKES_SYSFS,
 	.table = &table,
 };
 
@@ -48,7 +48,7 @@ static int watch_live(const struct arguments *args)
 	int status;
 
 	set_selection(args, &sel);
-	status = source_open(&source, &args->paths, args->source,
+	status = source_open(&source, &args->setup, args->source,
 			     source_wanted(&sel));
 	if (!status)
 		status = top_run(&source, &options);

@@ -217,7 +217,7 @@ int watch(const struct arguments *args, const struct format *format,
 	/* What was counted so far, or what is counted from now on. */
 	if (!args->command && !args->interval)
 		want |= SOURCE_COUNTED;
-	status = source_open(&source, &args->paths, args->source, want);
+	status = source_open(&source, &args->setup, args->source, want);
 	if (!status && args->command)
 		status = watch_command(args->command, &output, &source, sel);
 	else if (!status && args->interval)

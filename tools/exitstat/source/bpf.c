@@ -12,6 +12,16 @@
 #include "source/bpf_load.h"
 #include "source/vmname.h"
 
+/* How many instructions an exit costs more, see Documentation/performance.md. */
+static const char *const prices[NR_LEVELS] = {
+	[LEVEL_COUNTS] = "150",
+	[LEVEL_TIMES] = "400",
+	[LEVEL_HISTOGRAMS] = "450",
+};
+
+/* How long KVM may count exits of which no event tells. */
+#define MAX_SILENCE 1000000000
+
 /* Two readings of it are not one if a vCPU ended meanwhile. */
 #define MAX_TRIES 100
 
@@ -20,17 +30,20 @@ struct bpf_data {
 	const struct reason_table *reasons;
 };
 
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
-	const char *trouble = bpf_trouble(paths);
+	const bool pinned = bpf_is_pinned();
+	const char *trouble = pinned ? NULL : bpf_trouble(setup);
+	const bool histograms = pinned ? bpf_has_pinned_histograms() :
+					 setup->level == LEVEL_HISTOGRAMS;
 
 	if (trouble) {
 		snprintf(why, size, "%s", trouble);
 		return 0;
 	}
-	return bpf_is_pinned() ? bpf_source.abilities :
-				 bpf_source.abilities ^ SOURCE_COUNTED;
+	return bpf_source.abilities & ~(pinned ? 0 : SOURCE_COUNTED) &
+	       ~(histograms ? 0 : SOURCE_LATENCY);
 }
 
 static void close_bpf(struct source *source)
@@ -53,14 +66,15 @@ static int open_bpf(struct source *source)
 	if (!data)
 		return out_of_memory();
 	source->data = data;
-	status = pinned ? bpf_open_pinned(&data->counters, &source->paths) :
-			  bpf_load(&data->counters, &source->paths);
+	status = pinned ? bpf_open_pinned(&data->counters, &source->setup) :
+			  bpf_load(&data->counters, &source->setup);
 	if (status)
 		return status;
 	data->reasons = reasons_of(data->counters.isa);
 	source->since = data->counters.bss->since;
 	if (!pinned)
-		note("KVM has no exit accounting: counting by eBPF from now on, for some 400 instructions an exit");
+		note("KVM has no exit accounting: counting by eBPF from now on, for some %s instructions an exit",
+		     prices[data->counters.level]);
 	return STATUS_OK;
 }
 
@@ -142,18 +156,109 @@ static void init_snapshot(const struct bpf_data *data,
 			  struct exit_snapshot *snap)
 {
 	const struct exits__bss *bss = data->counters.bss;
+	const bool times = data->counters.level >= LEVEL_TIMES;
 	size_t c;
 
 	strcpy(snap->isa, data->reasons->isa);
 	snap->clock.ns = true;
 	snap->enabled = true;
-	snap->has_guest_cycles = true;
+	snap->has_guest_cycles = times;
 	for (c = 0; c < NR_COUNTS; c++)
-		snap->has[c] = true;
+		snap->has[c] = times || c == COUNT_EXITS || c == COUNT_L2_EXITS;
 	/* What may be attached and never run does not make its column 0. */
 	if (!bss->has_phases || (bss->nr_serials && !bss->nr_puts))
 		snap->has[COUNT_USER_CYCLES] =
 			snap->has[COUNT_PREEMPTED_CYCLES] = false;
+}
+
+/* Add up the histograms of rows. */
+static void add_histograms(struct bpf_histograms *sum,
+			   const struct bpf_histograms *from)
+{
+	size_t s, p, b;
+
+	for (s = 0; s < BPF_SLOTS; s++) {
+		for (p = 0; p < BPF_PARTS; p++) {
+			uint64_t max = from->slots[s].max[p];
+
+			if (max > sum->slots[s].max[p])
+				sum->slots[s].max[p] = max;
+			for (b = 0; b < BPF_BUCKETS; b++)
+				sum->slots[s].exits[p][b] +=
+					from->slots[s].exits[p][b];
+		}
+	}
+}
+
+/* Of one reason: all exits of which a time is @time.  False without memory. */
+static bool put_histogram(const struct exit_row *of,
+			  const struct bpf_histogram *from,
+			  enum latency_time time, struct exit_latency *latency)
+{
+	const enum bpf_part part = time == LATENCY_HANDLE ? BPF_HANDLE_ONLY :
+							    BPF_TOTAL_ONLY;
+	const uint64_t max = from->max[BPF_BOTH] > from->max[part] ?
+				     from->max[BPF_BOTH] :
+				     from->max[part];
+	struct latency_row *row;
+	size_t b;
+
+	_Static_assert(BPF_BUCKETS == NR_BUCKETS, "as in the model");
+	for (b = 0; b < BPF_BUCKETS; b++) {
+		const uint64_t exits =
+			from->exits[BPF_BOTH][b] + from->exits[part][b];
+
+		if (!exits)
+			continue;
+		row = latency_add_row(latency);
+		if (!row)
+			return false;
+		*row = (struct latency_row){
+			.other = of->other,
+			.reason = of->reason,
+			.time = time,
+			.from = bucket_from(b),
+			.below = bucket_below(b),
+			.exits = exits,
+			.max = max,
+		};
+		strcpy(row->name, of->name);
+	}
+	return true;
+}
+
+/* The histograms of the vCPUs that a scope has.  False if memory runs out. */
+static bool read_histograms(const struct bpf_data *data,
+			    struct exit_scope *scope,
+			    const struct bpf_row *const *vcpus, size_t nr)
+{
+	const struct bpf_counters *counters = &data->counters;
+	struct bpf_histograms *sum;
+	size_t i;
+	bool done = true;
+
+	if (!counters->histograms)
+		return true;
+	sum = calloc(1, sizeof(*sum));
+	for (i = 0; sum && i < nr; i++)
+		add_histograms(
+			sum, &counters->histograms[vcpus[i] - counters->rows]);
+	for (i = 0; sum && done && i < BPF_SLOTS; i++) {
+		const struct exit_row *row;
+
+		/* Exits that were told by no tracepoint are in none. */
+		if (i && !counters->bss->indices[i])
+			continue;
+		row = row_of_slot(data, &scope->snap, i);
+		done = row &&
+		       put_histogram(row, &sum->slots[i], LATENCY_HANDLE,
+				     &scope->latency) &&
+		       put_histogram(row, &sum->slots[i], LATENCY_TOTAL,
+				     &scope->latency);
+	}
+	free(sum);
+	latency_finish(&scope->latency);
+	return sum && done;
 }
 
 static struct exit_scope *add_scope(const struct bpf_data *data,
@@ -169,21 +274,28 @@ static struct exit_scope *add_scope(const struct bpf_data *data,
 	return scope;
 }
 
-static int read_host(const struct bpf_data *data, struct exit_scan *scan)
+static int read_host(const struct bpf_data *data, struct exit_scan *scan,
+		     bool latency)
 {
 	static const struct exit_scope host = { .kind = SCOPE_HOST };
-	struct exit_scope *scope = add_scope(data, scan, &host);
-	size_t i;
+	const size_t nr_rows = data->counters.nr_rows;
+	const struct bpf_row **rows = calloc(nr_rows, sizeof(*rows));
+	struct exit_scope *scope = rows ? add_scope(data, scan, &host) : NULL;
+	bool done = scope;
+	size_t i, nr = 0;
 
-	if (!scope)
-		return out_of_memory();
-	for (i = 0; i < data->counters.nr_rows; i++) {
-		if (i >= BPF_ROW_FIRST && !data->counters.rows[i].vcpu)
+	for (i = 0; done && i < nr_rows; i++) {
+		const struct bpf_row *row = &data->counters.rows[i];
+
+		if (i >= BPF_ROW_FIRST && !row->vcpu)
 			continue;
-		if (!add_row(data, &scope->snap, &data->counters.rows[i]))
-			return out_of_memory();
+		rows[nr++] = row;
+		done = add_row(data, &scope->snap, row);
 	}
-	return STATUS_OK;
+	if (done && latency)
+		done = read_histograms(data, scope, rows, nr);
+	free(rows);
+	return done ? STATUS_OK : out_of_memory();
 }
 
 /* By VM, and then in the order in which they came. */
@@ -237,6 +349,9 @@ static int read_vm(const struct bpf_data *data, struct exit_scan *scan,
 		}
 		if (!scope)
 			return out_of_memory();
+		if (details && sel->vm_latency &&
+		    !read_histograms(data, scope, vcpus, nr))
+			return out_of_memory();
 	}
 	for (i = 0; details && i < nr; i++) {
 		struct exit_scope vcpu = *vm;
@@ -248,6 +363,9 @@ static int read_vm(const struct bpf_data *data, struct exit_scan *scan,
 			continue;
 		scope = add_scope(data, scan, &vcpu);
 		if (!scope || !add_row(data, &scope->snap, vcpus[i]))
+			return out_of_memory();
+		if (sel->vcpu_latency &&
+		    !read_histograms(data, scope, &vcpus[i], 1))
 			return out_of_memory();
 	}
 	return STATUS_OK;
@@ -290,7 +408,7 @@ static int read_vms(const struct source *source, struct exit_scan *scan,
 	for (i = 0; !status && i < nr; i = end) {
 		for (end = i + 1; end < nr && vcpus[end]->vm == vcpus[i]->vm;)
 			end++;
-		if (!identify(&vm, vcpus[i], end - i, source->paths.procfs))
+		if (!identify(&vm, vcpus[i], end - i, source->setup.procfs))
 			continue;
 		place = scan_add(&vms);
 		if (place)
@@ -331,10 +449,21 @@ static int read_once(const struct source *source,
 	int status = STATUS_OK;
 
 	if (sel->host)
-		status = read_host(source->data, scan);
+		status = read_host(source->data, scan, sel->host_latency);
 	if (!status && (sel->vms || sel->vcpus))
 		status = read_all_vms(source, scan, sel);
 	return status;
+}
+
+/* KVM counts exits, but has no event for any: the counters would stay 0. */
+static bool is_silent(const struct source *source)
+{
+	const struct bpf_data *data = source->data;
+	const struct exits__bss *bss = data->counters.bss;
+
+	return !bss->nr_serials && !bss->nr_shared &&
+	       clock_now(CLOCK_REALTIME) > bss->since + MAX_SILENCE &&
+	       bpf_kvm_exits(&source->setup) > bss->exits_before;
 }
 
 /* A vCPU that ends is added to the host's totals and taken from its row. */
@@ -346,6 +475,10 @@ static int read_bpf(struct source *source, const struct exit_selection *sel,
 	unsigned long long folds;
 	int status, tries = 0;
 
+	if (is_silent(source))
+		return fail(
+			STATUS_UNSUPPORTED,
+			"exits cannot be counted by eBPF: this KVM has no kvm_exit events, as PVM; install KVM's modules with exit accounting instead");
 	for (;;) {
 		folds = bss->folds_done;
 		status = read_once(source, sel, scan);
@@ -358,21 +491,21 @@ static int read_bpf(struct source *source, const struct exit_selection *sel,
 	}
 }
 
-static int attach(const struct source_paths *paths)
+static int attach(const struct source_setup *setup)
 {
 	struct bpf_counters counters = {};
 	char since[TIME_SIZE];
 	int status;
 
 	if (bpf_is_pinned()) {
-		status = bpf_open_pinned(&counters, paths);
+		status = bpf_open_pinned(&counters, setup);
 		if (!status) {
 			time_format(counters.bss->since, since);
 			note("exits are already being counted, since %s",
 			     since);
 		}
 	} else {
-		status = bpf_load(&counters, paths);
+		status = bpf_load(&counters, setup);
 		if (!status)
 			status = bpf_pin(&counters);
 	}
@@ -382,7 +515,8 @@ static int attach(const struct source_paths *paths)
 
 const struct source_ops bpf_source = {
 	.name = "bpf",
-	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_COUNTED,
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_LATENCY |
+		     SOURCE_COUNTED,
 	.probe = probe,
 	.open = open_bpf,
 	.close = close_bpf,

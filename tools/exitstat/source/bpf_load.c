@@ -92,24 +92,24 @@ static bool is_locked_down(const char *sysfs)
 }
 
 /* Why it cannot be, in a few words; NULL if nothing is known against it. */
-const char *bpf_trouble(const struct source_paths *paths)
+const char *bpf_trouble(const struct source_setup *setup)
 {
-	const struct vendor *vendor = find_vendor(paths->sysfs);
+	const struct vendor *vendor = find_vendor(setup->sysfs);
 
 	if (!vendor)
 		return "neither kvm_intel nor kvm_amd is loaded";
-	if (!exists(paths->sysfs, "kernel/btf", "vmlinux"))
+	if (!exists(setup->sysfs, "kernel/btf", "vmlinux"))
 		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";
-	if (!has_btf(paths->sysfs, vendor))
+	if (!has_btf(setup->sysfs, vendor))
 		return "KVM's modules were built without BTF";
 	if (!is_admin())
 		return "it needs root (CAP_SYS_ADMIN)";
 	return NULL;
 }
 
-static int explain(const struct source_paths *paths)
+static int explain(const struct source_setup *setup)
 {
-	const char *trouble = bpf_trouble(paths);
+	const char *trouble = bpf_trouble(setup);
 
 	if (!is_admin())
 		return fail(
@@ -176,9 +176,39 @@ static bool has_cast(void)
 	return has;
 }
 
+/*
+ * How many arguments the kernel's tracepoint has; it was one more before 5.16, and
+ * in what others have made of such kernels only this tells.
+ */
+static unsigned int nr_exit_arguments(void)
+{
+	struct btf *vmlinux = btf__load_vmlinux_btf();
+	struct btf *kvm = btf__load_module_btf("kvm", vmlinux);
+	const struct btf *btf = kvm ? kvm : vmlinux;
+	const int id = btf ? btf__find_by_name_kind(btf, "btf_trace_kvm_exit",
+						    BTF_KIND_TYPEDEF) :
+			     -1;
+	unsigned int nr = 0;
+
+	if (id > 0) {
+		const struct btf_type *type = btf__type_by_id(btf, id);
+
+		/* a pointer to the function, whose first argument is its own */
+		type = btf__type_by_id(btf, type->type);
+		type = btf__type_by_id(btf, type->type);
+		nr = btf_vlen(type) - 1;
+	}
+	btf__free(kvm);
+	btf__free(vmlinux);
+	return nr;
+}
+
 /* 0, or less than 0 and a complaint. */
 static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
 {
+	const bool times = counters->level >= LEVEL_TIMES;
+	const bool histograms = counters->level >= LEVEL_HISTOGRAMS;
+	const bool with_reason = nr_exit_arguments() == 3;
 	struct exits *skel = exits__open();
 	int error;
 
@@ -186,12 +216,22 @@ static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
 		return -errno;
 	skel->rodata->has_cast = cast;
 	skel->rodata->is_svm = !strcmp(counters->isa, "svm");
-	skel->bss->has_phases = phases;
+	skel->rodata->has_times = times;
+	skel->rodata->has_histograms = histograms;
+	skel->bss->has_phases = phases && times;
+	skel->bss->level = counters->level;
 	bpf_map__set_max_entries(skel->maps.rows, counters->nr_rows);
 	bpf_map__set_max_entries(skel->maps.by_vcpu, counters->nr_rows);
 	bpf_map__set_max_entries(skel->maps.free_rows, counters->nr_rows);
-	bpf_program__set_autoload(skel->progs.on_put, phases);
-	bpf_program__set_autoload(skel->progs.on_load, phases);
+	if (histograms)
+		bpf_map__set_max_entries(skel->maps.histograms,
+					 counters->nr_rows);
+	bpf_program__set_autoload(skel->progs.on_exit, !with_reason);
+	bpf_program__set_autoload(skel->progs.on_exit_with_reason, with_reason);
+	bpf_program__set_autoload(skel->progs.on_entry, times);
+	bpf_program__set_autoload(skel->progs.on_wakeup, times);
+	bpf_program__set_autoload(skel->progs.on_put, phases && times);
+	bpf_program__set_autoload(skel->progs.on_load, phases && times);
 	*complaint = '\0';
 	error = exits__load(skel);
 	if (!error)
@@ -203,53 +243,67 @@ static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
 	return error;
 }
 
-static const struct bpf_row *map_rows(int fd, size_t nr)
+static void *map_fd(int fd, size_t size)
 {
-	void *rows = mmap(NULL, nr * sizeof(struct bpf_row), PROT_READ,
-			  MAP_SHARED, fd, 0);
+	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 
-	return rows == MAP_FAILED ? NULL : rows;
+	return data == MAP_FAILED ? NULL : data;
+}
+
+static bool map_rows(struct bpf_counters *counters, int rows, int histograms)
+{
+	counters->rows =
+		map_fd(rows, counters->nr_rows * sizeof(*counters->rows));
+	if (histograms >= 0)
+		counters->histograms = map_fd(
+			histograms,
+			counters->nr_rows * sizeof(*counters->histograms));
+	return counters->rows && (histograms < 0 || counters->histograms);
 }
 
 /* Nothing is counted before there is all of it. */
-static bool begin(struct bpf_counters *counters)
+static bool begin(struct bpf_counters *counters,
+		  const struct source_setup *setup)
 {
 	const struct exits *skel = counters->skel;
 	unsigned int i;
 
 	counters->bss = skel->bss;
-	counters->rows =
-		map_rows(bpf_map__fd(skel->maps.rows), counters->nr_rows);
-	if (!counters->rows)
+	if (!map_rows(counters, bpf_map__fd(skel->maps.rows),
+		      counters->level >= LEVEL_HISTOGRAMS ?
+			      bpf_map__fd(skel->maps.histograms) :
+			      -1))
 		return false;
 	for (i = BPF_ROW_FIRST; i < counters->nr_rows; i++) {
 		if (bpf_map__update_elem(skel->maps.free_rows, NULL, 0, &i,
 					 sizeof(i), 0))
 			return false;
 	}
+	skel->bss->exits_before = bpf_kvm_exits(setup);
 	skel->bss->since = clock_now(CLOCK_REALTIME);
 	skel->bss->counting = true;
 	return true;
 }
 
-int bpf_load(struct bpf_counters *counters, const struct source_paths *paths)
+int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 {
-	const struct vendor *vendor = find_vendor(paths->sysfs);
+	const struct vendor *vendor = find_vendor(setup->sysfs);
 	const bool cast = has_cast();
 	int error;
 
 	*counters = (struct bpf_counters){};
-	if (bpf_trouble(paths))
-		return explain(paths);
+	if (bpf_trouble(setup))
+		return explain(setup);
 	counters->isa = vendor->isa;
-	counters->nr_rows = rows_for(count_vcpus(paths->debugfs));
+	counters->nr_rows = rows_for(count_vcpus(setup->debugfs));
+	counters->level = setup->level ? setup->level : LEVEL_TIMES;
 
 	libbpf_set_print(keep_complaint);
 	/* Some kernels refuse all but tracepoints. */
 	error = try_to_load(counters, cast, true);
 	if (error)
 		error = try_to_load(counters, cast, false);
-	if (error && !cast && is_locked_down(paths->sysfs))
+	if (error && !cast && is_locked_down(setup->sysfs))
 		return fail(
 			STATUS_UNSUPPORTED,
 			"kernel lockdown (confidentiality) forbids counting exits by eBPF on kernels before 6.2");
@@ -257,16 +311,43 @@ int bpf_load(struct bpf_counters *counters, const struct source_paths *paths)
 		return fail(STATUS_ERROR,
 			    "exits cannot be counted by eBPF: %s (%s)",
 			    strerror(-error), complaint);
-	if (!begin(counters))
+	if (!begin(counters, setup))
 		return fail(STATUS_ERROR,
 			    "the counters of eBPF cannot be read: %s",
 			    strerror(errno));
 	return STATUS_OK;
 }
 
+/* As the effective user, who may have CAP_DAC_READ_SEARCH; not as access(). */
+static bool is_pinned(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
 bool bpf_is_pinned(void)
 {
-	return !access(BPF_PINS "/rows", F_OK);
+	return is_pinned(BPF_PINS "/rows");
+}
+
+bool bpf_has_pinned_histograms(void)
+{
+	return is_pinned(BPF_PINS "/histograms");
+}
+
+unsigned long long bpf_kvm_exits(const struct source_setup *setup)
+{
+	char path[PATH_MAX], *text;
+	unsigned long long exits = 0;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/kvm/exits", setup->debugfs);
+	text = read_file(path, 4096, &len);
+	if (text)
+		exits = strtoull(text, NULL, 10);
+	free(text);
+	return exits;
 }
 
 /* Those of another exitstat may be others. */
@@ -293,38 +374,57 @@ static int open_map(const char *path, size_t size, size_t *nr)
 	return fd;
 }
 
-int bpf_open_pinned(struct bpf_counters *counters,
-		    const struct source_paths *paths)
+static void close_fd(int fd)
 {
-	const struct vendor *vendor = find_vendor(paths->sysfs);
-	size_t nr_bss;
-	int rows, bss = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+static int check_level(struct bpf_counters *counters,
+		       const struct source_setup *setup)
+{
+	counters->level = counters->bss->level < NR_LEVELS ?
+				  counters->bss->level :
+				  LEVEL_TIMES;
+	if (setup->level <= counters->level)
+		return STATUS_OK;
+	return fail(
+		STATUS_ERROR,
+		"'exitstat attach' lets %s be counted, not %s: run 'exitstat detach' and 'exitstat attach --level %s'",
+		level_names[counters->level], level_names[setup->level],
+		level_names[setup->level]);
+}
+
+int bpf_open_pinned(struct bpf_counters *counters,
+		    const struct source_setup *setup)
+{
+	const struct vendor *vendor = find_vendor(setup->sysfs);
+	int rows, bss = -1, histograms = -1, status;
+	size_t nr;
 
 	*counters = (struct bpf_counters){};
 	if (!vendor)
-		return explain(paths);
+		return explain(setup);
 	counters->isa = vendor->isa;
 	rows = open_map(BPF_PINS "/rows", sizeof(struct bpf_row),
 			&counters->nr_rows);
 	if (rows >= 0)
-		bss = open_map(BPF_PINS "/bss", sizeof(struct exits__bss),
-			       &nr_bss);
-	if (bss >= 0) {
-		void *data = mmap(NULL, sizeof(*counters->bss), PROT_READ,
-				  MAP_SHARED, bss, 0);
-
-		counters->bss = data == MAP_FAILED ? NULL : data;
-		counters->rows = map_rows(rows, counters->nr_rows);
-	}
-	if (rows >= 0)
-		close(rows);
+		bss = open_map(BPF_PINS "/bss", sizeof(struct exits__bss), &nr);
+	if (bss >= 0 && bpf_has_pinned_histograms())
+		histograms = open_map(BPF_PINS "/histograms",
+				      sizeof(struct bpf_histograms), &nr);
 	if (bss < 0)
-		return STATUS_ERROR;
-	close(bss);
-	if (!counters->bss || !counters->rows)
-		return fail(STATUS_ERROR, "cannot map %s: %s", BPF_PINS,
-			    strerror(errno));
-	return STATUS_OK;
+		status = STATUS_ERROR;
+	else if (!map_rows(counters, rows, histograms) ||
+		 !(counters->bss = map_fd(bss, sizeof(*counters->bss))))
+		status = fail(STATUS_ERROR, "cannot map %s: %s", BPF_PINS,
+			      strerror(errno));
+	else
+		status = check_level(counters, setup);
+	close_fd(rows);
+	close_fd(bss);
+	close_fd(histograms);
+	return status;
 }
 
 void bpf_close(struct bpf_counters *counters)
@@ -332,6 +432,9 @@ void bpf_close(struct bpf_counters *counters)
 	if (counters->rows)
 		munmap((void *)counters->rows,
 		       counters->nr_rows * sizeof(*counters->rows));
+	if (counters->histograms)
+		munmap((void *)counters->histograms,
+		       counters->nr_rows * sizeof(*counters->histograms));
 	if (counters->skel)
 		exits__destroy(counters->skel);
 	else if (counters->bss)
@@ -341,11 +444,14 @@ void bpf_close(struct bpf_counters *counters)
 
 static bool pin_all(struct exits *skel)
 {
+	const bool with_reason = skel->links.on_exit_with_reason;
 	const struct {
 		const char *path;
 		struct bpf_link *link;
 	} links[] = {
-		{ BPF_PINS "/on_exit", skel->links.on_exit },
+		{ BPF_PINS "/on_exit", with_reason ?
+					       skel->links.on_exit_with_reason :
+					       skel->links.on_exit },
 		{ BPF_PINS "/on_entry", skel->links.on_entry },
 		{ BPF_PINS "/on_put", skel->links.on_put },
 		{ BPF_PINS "/on_load", skel->links.on_load },
@@ -359,6 +465,9 @@ static bool pin_all(struct exits *skel)
 		    bpf_link__pin(links[i].link, links[i].path))
 			return false;
 	}
+	if (skel->rodata->has_histograms &&
+	    bpf_map__pin(skel->maps.histograms, BPF_PINS "/histograms"))
+		return false;
 	/* The one by which it is known that there are any comes last. */
 	return !bpf_map__pin(skel->maps.bss, BPF_PINS "/bss") &&
 	       !bpf_map__pin(skel->maps.rows, BPF_PINS "/rows");
@@ -391,8 +500,8 @@ int bpf_pin(struct bpf_counters *counters)
 int bpf_unpin(void)
 {
 	static const char *const names[] = {
-		"rows",	  "bss",     "on_exit",	  "on_entry",
-		"on_put", "on_load", "on_wakeup", "on_destroy",
+		"rows",	   "bss",	"on_exit",    "on_entry",   "on_put",
+		"on_load", "on_wakeup", "on_destroy", "histograms",
 	};
 	char path[sizeof(BPF_PINS) + 32];
 	size_t i;

@@ -24,24 +24,30 @@ struct bpf_counters {
 	struct exits *skel;
 	/* vmx or svm */
 	const char *isa;
+	enum count_level level;
 	/* What the programs write, in their memory. */
 	struct exits__bss *bss;
 	const struct bpf_row *rows;
 	size_t nr_rows;
+	/* as many, or NULL: those of each row */
+	const struct bpf_histograms *histograms;
 };
 
 /* Why exits cannot be counted here, in a few words, or NULL. */
-const char *bpf_trouble(const struct source_paths *paths);
-/* Are there pinned ones? */
+const char *bpf_trouble(const struct source_setup *setup);
+/* Are there pinned ones, and with histograms? */
 bool bpf_is_pinned(void);
+bool bpf_has_pinned_histograms(void);
+/* All exits that KVM has counted, or 0 if debugfs cannot be read. */
+unsigned long long bpf_kvm_exits(const struct source_setup *setup);
 
 /*
  * Load the programs, or take those that are pinned.  STATUS_OK, or a status after
  * a message; close them anyway.
  */
-int bpf_load(struct bpf_counters *counters, const struct source_paths *paths);
+int bpf_load(struct bpf_counters *counters, const struct source_setup *setup);
 int bpf_open_pinned(struct bpf_counters *counters,
-		    const struct source_paths *paths);
+		    const struct source_setup *setup);
 void bpf_close(struct bpf_counters *counters);
 
 /* Pin what was loaded.  STATUS_OK, or a status after a message. */

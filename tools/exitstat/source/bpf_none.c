@@ -5,10 +5,10 @@
 #include "base/message.h"
 #include "source/bpf.h"
 
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
-	(void)paths;
+	(void)setup;
 	snprintf(why, size, "this exitstat was built without eBPF");
 	return 0;
 }
@@ -29,9 +29,9 @@ static int read_none(struct source *source, const struct exit_selection *sel,
 	return open_none(source);
 }
 
-static int attach(const struct source_paths *paths)
+static int attach(const struct source_setup *setup)
 {
-	(void)paths;
+	(void)setup;
 	return open_none(NULL);
 }
 
@@ -42,7 +42,8 @@ static int detach(void)
 
 const struct source_ops bpf_source = {
 	.name = "bpf",
-	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_COUNTED,
+	.abilities = SOURCE_HOST | SOURCE_VMS | SOURCE_VCPUS | SOURCE_LATENCY |
+		     SOURCE_COUNTED,
 	.probe = probe,
 	.open = open_none,
 	.read = read_none,

@@ -21,6 +21,8 @@
 #define BPF_ROW_ENDED 1
 #define BPF_ROW_FIRST 2
 
+#define BPF_BUCKETS 24
+
 #define BPF_MAX_CPUS 8192
 #define BPF_VM_NAME 32
 
@@ -65,12 +67,37 @@ struct bpf_row {
 	unsigned int state;
 	unsigned int slot;
 	unsigned int l2;
-	unsigned int unused;
+	/* of the row itself */
+	unsigned int number;
+	/* user and preempted since the exit */
+	unsigned long long extra;
 	/* KVM's own stat.exits: at the first entry, and when it last left the CPU */
 	unsigned long long first_exits;
 	unsigned long long last_exits;
 	unsigned long long guest;
 	unsigned long long counts[BPF_SLOTS][BPF_COUNTS];
+};
+
+/*
+ * Which of its times an exit was put into a histogram for.  Most have no user and
+ * preempted time, and are in one only.
+ */
+enum bpf_part {
+	BPF_BOTH,
+	BPF_HANDLE_ONLY,
+	BPF_TOTAL_ONLY,
+	BPF_PARTS,
+};
+
+/* The buckets of model/latency.h, in ns. */
+struct bpf_histogram {
+	unsigned long long max[BPF_PARTS];
+	unsigned long long exits[BPF_PARTS][BPF_BUCKETS];
+};
+
+/* Those of the row with the same number. */
+struct bpf_histograms {
+	struct bpf_histogram slots[BPF_SLOTS];
 };
 
 #endif

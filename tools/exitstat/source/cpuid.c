@@ -341,10 +341,10 @@ static int read_leaves(struct exit_scope *scope)
 }
 
 /* Whether there are leaves is said when they are read. */
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
-	(void)paths;
+	(void)setup;
 	(void)why;
 	(void)size;
 	return cpuid_source.abilities;

@@ -152,7 +152,7 @@ static int is_vm_dir(const struct dirent *entry)
 
 /* A file of debugfs that may go with its VM at any time. */
 struct vm_file {
-	const struct source_paths *paths;
+	const struct source_setup *setup;
 	char path[PATH_MAX];
 	char *text;
 	size_t len;
@@ -169,7 +169,7 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 
 	*status = STATUS_OK;
 	snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s",
-		 file->paths->debugfs, vm, vcpu, name);
+		 file->setup->debugfs, vm, vcpu, name);
 
 	file->text = read_file(file->path, MAX_FILE_SIZE, &file->len);
 	error = errno;
@@ -178,16 +178,16 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	/* debugfs gives EIO for a file that was removed while it was open. */
 	if (error == ENOENT || !exists(file->path))
 		return false;
-	*status = explain_host(file->paths->debugfs, file->path, error);
+	*status = explain_host(file->setup->debugfs, file->path, error);
 	return true;
 }
 
 /* False if the VM is gone. */
 static bool read_scope(struct exit_scope *scope, const char *vcpu,
-		       const struct source_paths *paths, bool latency,
+		       const struct source_setup *setup, bool latency,
 		       int *status)
 {
-	struct vm_file file = { .paths = paths };
+	struct vm_file file = { .setup = setup };
 
 	if (!read_vm_file(&file, scope->vm, vcpu, "exit_stats", status))
 		return false;
@@ -250,7 +250,7 @@ static int list_dir(const char *dir, int (*filter)(const struct dirent *),
 
 /* @vm is a copy: its place in the scan moves. */
 static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
-		     const char *name, const struct source_paths *paths,
+		     const char *name, const struct source_setup *setup,
 		     bool latency)
 {
 	struct exit_scope *scope = scan_add(scan);
@@ -267,13 +267,13 @@ static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
 	parse_vcpu(name, &scope->vcpu);
 
 	snprintf(dir, sizeof(dir), "/%s", name);
-	if (!read_scope(scope, dir, paths, latency, &status))
+	if (!read_scope(scope, dir, setup, latency, &status))
 		scan_drop_last(scan);
 	return status;
 }
 
 static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
-		      const struct source_paths *paths,
+		      const struct source_setup *setup,
 		      const struct exit_selection *sel, struct dirent **list,
 		      int nr)
 {
@@ -284,7 +284,7 @@ static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
 		parse_vcpu(list[i]->d_name, &vcpu);
 		if (sel->vcpu >= 0 && sel->vcpu != vcpu)
 			continue;
-		status = read_vcpu(scan, vm, list[i]->d_name, paths,
+		status = read_vcpu(scan, vm, list[i]->d_name, setup,
 				   sel->vcpu_latency);
 		if (status)
 			return status;
@@ -294,7 +294,7 @@ static int read_vcpus(struct exit_scan *scan, const struct exit_scope *vm,
 
 /* One VM, of which @vm has all but the counters, and its vCPUs. */
 static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
-		   const struct source_paths *paths,
+		   const struct source_setup *setup,
 		   const struct exit_selection *sel)
 {
 	const bool details = !sel->details_of ||
@@ -306,7 +306,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 	int status, nr = 0;
 
 	if (vcpus || sel->nr_vcpus) {
-		snprintf(dir, sizeof(dir), "%s/kvm/%s", paths->debugfs, vm->vm);
+		snprintf(dir, sizeof(dir), "%s/kvm/%s", setup->debugfs, vm->vm);
 		nr = list_dir(dir, is_vcpu_dir, &list);
 		vm->nr_vcpus = nr;
 	}
@@ -316,7 +316,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 		status = scope ? STATUS_OK : out_of_memory();
 		if (scope) {
 			*scope = *vm;
-			if (!read_scope(scope, "", paths,
+			if (!read_scope(scope, "", setup,
 					sel->vm_latency && details, &status))
 				scan_drop_last(scan);
 		}
@@ -324,7 +324,7 @@ static int read_vm(struct exit_scan *scan, struct exit_scope *vm,
 			goto out;
 	}
 
-	status = vcpus ? read_vcpus(scan, vm, paths, sel, list, nr) : STATUS_OK;
+	status = vcpus ? read_vcpus(scan, vm, setup, sel, list, nr) : STATUS_OK;
 out:
 	free_list(list, nr);
 	return status;
@@ -335,7 +335,7 @@ out:
  * again.  False if it is gone.
  */
 static bool identify(struct exit_scope *vm, const char *id,
-		     const struct source_paths *paths)
+		     const struct source_setup *setup)
 {
 	char path[PATH_MAX], pid[VM_ID_SIZE];
 	struct stat st;
@@ -343,14 +343,14 @@ static bool identify(struct exit_scope *vm, const char *id,
 	*vm = (struct exit_scope){ .kind = SCOPE_VM };
 	strcpy(vm->vm, id);
 
-	snprintf(path, sizeof(path), "%s/kvm/%s", paths->debugfs, id);
+	snprintf(path, sizeof(path), "%s/kvm/%s", setup->debugfs, id);
 	if (stat(path, &st))
 		return false;
 	vm->id[0] = st.st_ino;
 
 	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(id, "-"), id);
-	vm->id[1] = vm_start_time(paths->procfs, pid);
-	vm_name(paths->procfs, pid, vm->name);
+	vm->id[1] = vm_start_time(setup->procfs, pid);
+	vm_name(setup->procfs, pid, vm->name);
 	return true;
 }
 
@@ -404,7 +404,7 @@ static int check_named(const struct exit_scan *scan,
 }
 
 /* @found has room for a mark for each pattern. */
-static int read_vms(struct exit_scan *scan, const struct source_paths *paths,
+static int read_vms(struct exit_scan *scan, const struct source_setup *setup,
 		    const struct exit_selection *sel, struct dirent **vms,
 		    int nr_vms, bool *found)
 {
@@ -412,10 +412,10 @@ static int read_vms(struct exit_scan *scan, const struct source_paths *paths,
 	int i, status;
 
 	for (i = 0; i < nr_vms; i++) {
-		if (!identify(&vm, vms[i]->d_name, paths) ||
+		if (!identify(&vm, vms[i]->d_name, setup) ||
 		    !is_selected(&vm, sel, found))
 			continue;
-		status = read_vm(scan, &vm, paths, sel);
+		status = read_vm(scan, &vm, setup, sel);
 		if (status)
 			return status;
 	}
@@ -425,7 +425,7 @@ static int read_vms(struct exit_scan *scan, const struct source_paths *paths,
 }
 
 static int read_all_vms(struct exit_scan *scan,
-			const struct source_paths *paths,
+			const struct source_setup *setup,
 			const struct exit_selection *sel)
 {
 	char path[PATH_MAX];
@@ -433,17 +433,17 @@ static int read_all_vms(struct exit_scan *scan,
 	int nr_vms, status;
 	bool *found;
 
-	set_host_path(path, paths->debugfs);
+	set_host_path(path, setup->debugfs);
 	if (!exists(path))
-		return explain_host(paths->debugfs, path, errno);
+		return explain_host(setup->debugfs, path, errno);
 
-	snprintf(path, sizeof(path), "%s/kvm", paths->debugfs);
+	snprintf(path, sizeof(path), "%s/kvm", setup->debugfs);
 	nr_vms = scandir(path, &vms, is_vm_dir, versionsort);
 	if (nr_vms < 0)
-		return explain_host(paths->debugfs, path, errno);
+		return explain_host(setup->debugfs, path, errno);
 
 	found = calloc(sel->nr_vm_patterns + 1, sizeof(*found));
-	status = found ? read_vms(scan, paths, sel, vms, nr_vms, found) :
+	status = found ? read_vms(scan, setup, sel, vms, nr_vms, found) :
 			 out_of_memory();
 
 	free(found);
@@ -488,10 +488,10 @@ static int read_host(struct exit_scope *scope, const char *debugfs,
 	return status;
 }
 
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
-	return is_readable(paths->debugfs, why, size) ?
+	return is_readable(setup->debugfs, why, size) ?
 		       debugfs_source.abilities :
 		       0;
 }
@@ -504,12 +504,12 @@ static int read_debugfs(struct source *source, const struct exit_selection *sel,
 
 	if (sel->host) {
 		scope = scan_add(scan);
-		status = scope ? read_host(scope, source->paths.debugfs,
+		status = scope ? read_host(scope, source->setup.debugfs,
 					   sel->host_latency) :
 				 out_of_memory();
 	}
 	if (!status && (sel->vms || sel->vcpus))
-		status = read_all_vms(scan, &source->paths, sel);
+		status = read_all_vms(scan, &source->setup, sel);
 	return status;
 }
 

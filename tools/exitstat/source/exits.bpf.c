@@ -89,11 +89,17 @@ extern void *bpf_rdonly_cast(const void *obj,
 /* Set before loading. */
 const volatile bool has_cast = false;
 const volatile bool is_svm = false;
+const volatile bool has_times = true;
+const volatile bool has_histograms = false;
 
 /* Nothing is counted before all programs are attached. */
 bool counting = false;
 /* on_put and on_load are there */
 bool has_phases = false;
+/* enum count_level */
+unsigned int level = 0;
+/* all exits that KVM had counted before */
+unsigned long long exits_before = 0;
 /* when counting began, CLOCK_REALTIME, ns */
 unsigned long long since = 0;
 /* How often the programs ran that may be attached and never run. */
@@ -116,6 +122,14 @@ struct {
 	__type(key, unsigned int);
 	__type(value, struct bpf_row);
 } rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, unsigned int);
+	__type(value, struct bpf_histograms);
+} histograms SEC(".maps");
 
 /* by the kernel's address of a vCPU */
 struct {
@@ -257,7 +271,8 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	row->pid = read_field(vcpu->kvm, struct kvm, userspace_pid);
 	set_name(row, vcpu->kvm);
 	row->state = BPF_OUTSIDE;
-	row->preempted_at = row->user_at = row->preempted = 0;
+	row->preempted_at = row->user_at = row->preempted = row->extra = 0;
+	row->number = number;
 	row->first_exits = row->last_exits = vcpu->stat.exits;
 	row->vcpu = key;
 	bpf_map_update_elem(&by_vcpu, &key, &number, BPF_ANY);
@@ -284,8 +299,7 @@ static __always_inline unsigned long long *counts_of(struct bpf_row *row)
 	return row->counts[row->slot & (BPF_SLOTS - 1)];
 }
 
-SEC("tp_btf/kvm_exit")
-int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
+static __always_inline int exited(struct kvm_vcpu *vcpu)
 {
 	unsigned long long now, *counts;
 	struct bpf_row *row;
@@ -302,20 +316,95 @@ int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
 		__sync_fetch_and_add(&counts[BPF_EXITS], 1);
 		return 0;
 	}
-	/* It entered before we came: what has an end is counted. */
-	if (row->state == BPF_OUTSIDE)
-		return 0;
-	now = bpf_ktime_get_ns();
-	row->guest += now - row->stamp;
-	row->stamp = now;
-	row->state = BPF_IN_HANDLE;
-	row->preempted = 0;
+	if (has_times) {
+		/* It entered before we came: what has an end is counted. */
+		if (row->state == BPF_OUTSIDE)
+			return 0;
+		now = bpf_ktime_get_ns();
+		row->guest += now - row->stamp;
+		row->stamp = now;
+		row->state = BPF_IN_HANDLE;
+		row->preempted = row->extra = 0;
+	} else {
+		/* KVM counts this one, too, before or after we are called. */
+		row->last_exits = vcpu->stat.exits + 1;
+	}
 	counts[BPF_EXITS]++;
 	/* Unlike hflags, whose bits are other ones in 6.1. */
 	row->l2 = vcpu->stat.guest_mode;
 	if (row->l2)
 		counts[BPF_L2_EXITS]++;
 	return 0;
+}
+
+SEC("tp_btf/kvm_exit")
+int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
+{
+	return exited(vcpu);
+}
+
+/* The same before 5.16. */
+SEC("tp_btf/kvm_exit")
+int BPF_PROG(on_exit_with_reason, unsigned int reason, struct kvm_vcpu *vcpu)
+{
+	return exited(vcpu);
+}
+
+/* The bucket of model/latency.h's bucket_of(): BPF cannot count leading zeros. */
+static __always_inline unsigned int bucket_of(unsigned long long time)
+{
+	unsigned int bucket = 0, rest = time >> 7;
+
+	if (time >> 30)
+		return BPF_BUCKETS - 1;
+	if (rest >> 16) {
+		bucket = 16;
+		rest >>= 16;
+	}
+	if (rest >> 8) {
+		bucket += 8;
+		rest >>= 8;
+	}
+	if (rest >> 4) {
+		bucket += 4;
+		rest >>= 4;
+	}
+	if (rest >> 2) {
+		bucket += 2;
+		rest >>= 2;
+	}
+	return bucket + (rest >> 1);
+}
+
+static __always_inline void put_time(struct bpf_histogram *histogram,
+				     enum bpf_part part,
+				     unsigned long long time)
+{
+	unsigned int bucket = bucket_of(time);
+
+	if (time > histogram->max[part])
+		histogram->max[part] = time;
+	barrier_var(bucket);
+	if (bucket < BPF_BUCKETS)
+		histogram->exits[part][bucket]++;
+}
+
+static __always_inline void put_exit(const struct bpf_row *row,
+				     unsigned long long handle)
+{
+	const unsigned int number = row->number;
+	struct bpf_histograms *of = bpf_map_lookup_elem(&histograms, &number);
+	struct bpf_histogram *histogram;
+
+	if (!of)
+		return;
+	histogram = &of->slots[row->slot & (BPF_SLOTS - 1)];
+	if (!row->extra) {
+		put_time(histogram, BPF_BOTH, handle);
+		return;
+	}
+	put_time(histogram, BPF_HANDLE_ONLY, handle);
+	put_time(histogram, BPF_TOTAL_ONLY, handle + row->extra);
 }
 
 SEC("tp_btf/kvm_entry")
@@ -336,6 +425,8 @@ int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
 		counts[BPF_HANDLE] += handle;
 		if (row->l2)
 			counts[BPF_L2_HANDLE] += handle;
+		if (has_histograms)
+			put_exit(row, handle);
 	} else if (row->state == BPF_OUTSIDE) {
 		row->first_exits = row->last_exits = vcpu->stat.exits;
 	}
@@ -353,6 +444,8 @@ charge(struct bpf_row *row, unsigned long long from, enum bpf_count count)
 	if (row->state != BPF_IN_HANDLE || from < row->stamp)
 		return 0;
 	counts_of(row)[count] += time;
+	if (count != BPF_WAIT)
+		row->extra += time;
 	row->stamp += time;
 	return time;
 }
@@ -365,6 +458,12 @@ static __always_inline bool sleeps(struct kvm_vcpu *vcpu)
 		return vcpu->scheduled_out;
 	task = (struct task_struct *)bpf_get_current_task_btf();
 	return task->__state;
+}
+
+/* Kernels without this one: a put of another ioctl than KVM_RUN looks the same. */
+static __always_inline bool wants_to_run(struct kvm_vcpu *vcpu)
+{
+	return !bpf_core_field_exists(vcpu->wants_to_run) || vcpu->wants_to_run;
 }
 
 SEC("fentry/kvm_arch_vcpu_put")
@@ -382,7 +481,7 @@ int BPF_PROG(on_put, struct kvm_vcpu *vcpu)
 	row->last_exits = vcpu->stat.exits;
 	if (vcpu->preempted)
 		row->preempted_at = bpf_ktime_get_ns();
-	else if (!sleeps(vcpu) && vcpu->wants_to_run)
+	else if (!sleeps(vcpu) && wants_to_run(vcpu))
 		row->user_at = bpf_ktime_get_ns();
 	return 0;
 }
@@ -400,7 +499,7 @@ int BPF_PROG(on_load, struct kvm_vcpu *vcpu)
 			row->preempted_from = row->preempted_at;
 		row->preempted += charge(row, row->preempted_at, BPF_PREEMPTED);
 		row->preempted_at = 0;
-	} else if (row->user_at && vcpu->wants_to_run) {
+	} else if (row->user_at && wants_to_run(vcpu)) {
 		charge(row, row->user_at, BPF_USER);
 		row->user_at = 0;
 	}
@@ -430,6 +529,30 @@ int BPF_PROG(on_wakeup, unsigned long long ns)
 	return 0;
 }
 
+/* Add the histograms of a vCPU that ends to those of all that have. */
+static __always_inline void fold_histograms(unsigned int taken)
+{
+	unsigned int ended = BPF_ROW_ENDED, s, p, b;
+	struct bpf_histograms *from = bpf_map_lookup_elem(&histograms, &taken);
+	struct bpf_histograms *to = bpf_map_lookup_elem(&histograms, &ended);
+
+	if (!from || !to)
+		return;
+	for (s = 0; s < BPF_SLOTS; s++) {
+		for (p = 0; p < BPF_PARTS; p++) {
+			if (from->slots[s].max[p] > to->slots[s].max[p])
+				to->slots[s].max[p] = from->slots[s].max[p];
+			from->slots[s].max[p] = 0;
+			for (b = 0; b < BPF_BUCKETS; b++) {
+				__sync_fetch_and_add(
+					&to->slots[s].exits[p][b],
+					from->slots[s].exits[p][b]);
+				from->slots[s].exits[p][b] = 0;
+			}
+		}
+	}
+}
+
 SEC("fentry/kvm_arch_vcpu_destroy")
 int BPF_PROG(on_destroy, struct kvm_vcpu *vcpu)
 {
@@ -454,6 +577,8 @@ int BPF_PROG(on_destroy, struct kvm_vcpu *vcpu)
 			row->counts[s][c] = 0;
 		}
 	}
+	if (has_histograms)
+		fold_histograms(taken);
 	__sync_fetch_and_add(&sum->guest, row->guest);
 	__sync_fetch_and_add(&sum->last_exits,
 			     row->last_exits - row->first_exits);

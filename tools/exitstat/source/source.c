@@ -11,6 +11,13 @@
 #define FROM_NOW_ON \
 	"'exitstat top', 'exitstat record' and 'exitstat show -d SEC' count from now on, 'exitstat attach' for all who come later"
 
+const char *const level_names[NR_LEVELS] = {
+	[LEVEL_ANY] = "",
+	[LEVEL_COUNTS] = "counts",
+	[LEVEL_TIMES] = "times",
+	[LEVEL_HISTOGRAMS] = "histograms",
+};
+
 unsigned int source_wanted(const struct exit_selection *sel)
 {
 	return (sel->host ? SOURCE_HOST : 0) | (sel->vms ? SOURCE_VMS : 0) |
@@ -62,14 +69,14 @@ static int find_named(const char *name, unsigned int want,
 }
 
 /* Is there a source that can do all of @want, here and now? */
-static bool can_be_read(const struct source_paths *paths, unsigned int want)
+static bool can_be_read(const struct source_setup *setup, unsigned int want)
 {
 	char why[sizeof(((struct source *)NULL)->why)];
 	size_t i;
 
 	for (i = 0; sources[i]; i++) {
 		if (can(sources[i]->abilities, want) &&
-		    can(sources[i]->probe(paths, why, sizeof(why)), want))
+		    can(sources[i]->probe(setup, why, sizeof(why)), want))
 			return true;
 	}
 	return false;
@@ -89,7 +96,7 @@ static int find_first(struct source *source, unsigned int want)
 			continue;
 		*why = '\0';
 		source->abilities =
-			ops->probe(&source->paths, why, sizeof(why));
+			ops->probe(&source->setup, why, sizeof(why));
 		if (can(source->abilities, want)) {
 			source->ops = ops;
 			source->better = first;
@@ -104,7 +111,7 @@ static int find_first(struct source *source, unsigned int want)
 		return fail(STATUS_USAGE,
 			    "no source of this program has what is asked for");
 	if (want & SOURCE_COUNTED &&
-	    can_be_read(&source->paths, want & ~SOURCE_COUNTED))
+	    can_be_read(&source->setup, want & ~SOURCE_COUNTED))
 		return fail(
 			STATUS_UNSUPPORTED,
 			"nothing has counted exits here so far (%s: %s): " FROM_NOW_ON,
@@ -114,19 +121,19 @@ static int find_first(struct source *source, unsigned int want)
 	return STATUS_OK;
 }
 
-int source_open(struct source *source, const struct source_paths *paths,
+int source_open(struct source *source, const struct source_setup *setup,
 		const char *name, unsigned int want)
 {
 	char why[sizeof(source->why)];
 	int status = STATUS_OK;
 
-	*source = (struct source){ .paths = *paths };
+	*source = (struct source){ .setup = *setup };
 	if (name) {
 		status = find_named(name, want, &source->ops);
 		if (status)
 			return status;
 		/* If it cannot be read, that is said when it is read. */
-		source->abilities = source->ops->probe(paths, why, sizeof(why));
+		source->abilities = source->ops->probe(setup, why, sizeof(why));
 		if (source->abilities &&
 		    want & ~source->abilities & SOURCE_COUNTED)
 			return fail(
@@ -170,11 +177,11 @@ static const struct source_ops *find_attachable(void)
 	return sources[i];
 }
 
-int source_attach(const struct source_paths *paths)
+int source_attach(const struct source_setup *setup)
 {
 	const struct source_ops *ops = find_attachable();
 
-	return ops ? ops->attach(paths) :
+	return ops ? ops->attach(setup) :
 		     fail(STATUS_UNSUPPORTED,
 			  "this program has nothing to attach");
 }

@@ -18,11 +18,25 @@
 /* Leaves room in PATH_MAX for every file below. */
 #define MOUNT_MAX (PATH_MAX - 128)
 
-/* Where the kernel's file systems are; no path is longer than MOUNT_MAX. */
-struct source_paths {
+/* How much is counted by a source that counts when it is asked to: it is paid for. */
+enum count_level {
+	/* LEVEL_TIMES, or what is counted already */
+	LEVEL_ANY,
+	LEVEL_COUNTS,
+	LEVEL_TIMES,
+	LEVEL_HISTOGRAMS,
+	NR_LEVELS,
+};
+
+/* as --level takes them, "" of LEVEL_ANY */
+extern const char *const level_names[NR_LEVELS];
+
+struct source_setup {
+	/* Where the kernel's file systems are; no path is longer than MOUNT_MAX. */
 	const char *debugfs;
 	const char *sysfs;
 	const char *procfs;
+	enum count_level level;
 };
 
 /* What a source can do. */
@@ -43,7 +57,7 @@ enum source_ability {
 
 struct source {
 	const struct source_ops *ops;
-	struct source_paths paths;
+	struct source_setup setup;
 	/* what it can do here and now */
 	unsigned int abilities;
 	/* The one before it in the list, and why that cannot be read; or NULL. */
@@ -66,7 +80,7 @@ struct source_ops {
 	 * What it can do here and now; or 0, and @why not in a few words.  May
 	 * leave errors to read().
 	 */
-	unsigned int (*probe)(const struct source_paths *paths, char *why,
+	unsigned int (*probe)(const struct source_setup *setup, char *why,
 			      size_t size);
 	/* Each may be NULL.  STATUS_OK, or a status after a message. */
 	int (*open)(struct source *source);
@@ -83,7 +97,7 @@ struct source_ops {
 	 * program has ended, and end that.  STATUS_OK, or a status after a
 	 * message.
 	 */
-	int (*attach)(const struct source_paths *paths);
+	int (*attach)(const struct source_setup *setup);
 	int (*detach)(void);
 };
 
@@ -94,7 +108,7 @@ unsigned int source_wanted(const struct exit_selection *sel);
  * all of @want.  If none can, the first one will say why when it is read.
  * STATUS_OK, or the program's status after a message.
  */
-int source_open(struct source *source, const struct source_paths *paths,
+int source_open(struct source *source, const struct source_setup *setup,
 		const char *name, unsigned int want);
 /* Fill an all-0 scan.  STATUS_OK, or the program's status after a message. */
 int source_read(struct source *source, const struct exit_selection *sel,
@@ -103,7 +117,7 @@ int source_read(struct source *source, const struct exit_selection *sel,
 void source_close(struct source *source);
 
 /* Let the source that can do so count from now on, or no more. */
-int source_attach(const struct source_paths *paths);
+int source_attach(const struct source_setup *setup);
 int source_detach(void);
 
 /* Those that can do all of @want: "debugfs, sysfs". */

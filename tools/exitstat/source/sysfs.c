@@ -33,13 +33,13 @@ static void set_root(char *root, const char *sysfs)
 	snprintf(root, PATH_MAX, "%s/kernel/kvm/exit_stats", sysfs);
 }
 
-static unsigned int probe(const struct source_paths *paths, char *why,
+static unsigned int probe(const struct source_setup *setup, char *why,
 			  size_t size)
 {
 	char root[PATH_MAX];
 	struct stat st;
 
-	set_root(root, paths->sysfs);
+	set_root(root, setup->sysfs);
 	if (!stat(root, &st) || (errno != ENOENT && errno != ENOTDIR))
 		return sysfs_source.abilities;
 	snprintf(why, size, "there is no %s", root);
@@ -295,7 +295,7 @@ static int read_host(const struct source *source, struct exit_snapshot *snap)
 	struct reader reader = { .snap = snap, .source = source };
 	int status;
 
-	set_root(reader.root, source->paths.sysfs);
+	set_root(reader.root, source->setup.sysfs);
 	reader.dir = opendir(reader.root);
 	if (!reader.dir)
 		return explain(&reader, reader.root, errno);
@@ -315,7 +315,7 @@ static void tell(struct source *source)
 	if (source->told || !source->better)
 		return;
 	source->told = true;
-	set_root(root, source->paths.sysfs);
+	set_root(root, source->setup.sysfs);
 	note("%s cannot be read (%s), showing the host's totals from %s",
 	     source->better->name, source->why, root);
 }

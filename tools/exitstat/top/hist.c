@@ -188,6 +188,10 @@ static void explain(const struct top *top, char *text, size_t size)
 		snprintf(text, size,
 			 "Histograms are in %s only, which needs root.",
 			 source->better->name);
+	else if (now && !possible && source->ops->abilities & SOURCE_LATENCY)
+		snprintf(text, size,
+			 "%s counts histograms with --level histograms only.",
+			 source->ops->name);
 	else if (now && !possible)
 		snprintf(text, size, "%s has no histograms.",
 			 source->ops->name);
