@@ -215,6 +215,8 @@ def test_levels(stock):
     assert seen[nr.CPUID] == 1000 and seen.get(None, 0) == 0
     # What is not known is left out.
     assert set(host["total"]) == {"exits", "l2_exits"} and "guest_ns" not in host
+    table = stock.check("exitstat show --source bpf --level counts -- minivmm cpuid:100 2>&1", 120)
+    assert re.search(r"^ *REASON NAME +EXITS %EXITS EXITS/S *$", table, re.M), table
     output = stock.check("(exitstat record --source bpf --latency -d 0.2 -o /tmp/recording 2>/tmp/said; echo $? >/tmp/status) & "
                          "disown; until grep -q '\"t\"' /tmp/recording 2>/dev/null; do sleep 0.1; done; "
                          "minivmm cpuid:1000 pio-slow:20:2000 >/dev/null; sleep 0.5; busybox killall -TERM exitstat; "

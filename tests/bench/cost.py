@@ -8,7 +8,7 @@ tick of the host's timer, and the least of many batches is the exact cost.
     off        ours, exit_stats=0
     on         ours, exit_stats_histograms=0
     hist       ours, as they are by default
-    exitstat   Debian's own, exitstat counts by eBPF
+    exitstat   Debian's own, exitstat counts by eBPF; exitstat_counts and _hist: less and more of it
     perf_stat  Debian's own, perf stat counts kvm:kvm_exit and kvm:kvm_entry of the VM
     perf       Debian's own, perf kvm stat record watches the VM
     bpf        Debian's own, bench/exits.bpf.c counts and times the VM's exits by reason
@@ -50,7 +50,7 @@ CASES = {
     "pio_user": "pio-user:{}",
 }
 OURS = {"off": "exit_stats=0", "on": "exit_stats_histograms=0", "hist": ""}
-WATCHED = ("exitstat", "perf_stat", "perf", "bpf")
+WATCHED = ("exitstat_counts", "exitstat", "exitstat_hist", "perf_stat", "perf", "bpf")
 CONFIGS = ("stock", *OURS, *WATCHED)
 # Round trips of a short and of a long batch; what both have beside them cancels out.  The host's
 # timer ticks every 400 000 instructions.
@@ -170,8 +170,11 @@ def run_alone(machine, steps):
     return [tuple(map(int, line.split())) for line in output.splitlines()]
 
 
+# Counting by eBPF, by how much is counted.
+LEVELS = {"exitstat_counts": "counts", "exitstat": "times", "exitstat_hist": "histograms"}
 WATCH = {
-    "exitstat": ("exitstat record --source bpf -d 1 -o {file}", "exitstat report {file} --csv -o EXITS; rm {file}"),
+    **{config: (f"exitstat record --source bpf --level {level} -d 1 -o {{file}}",
+                "exitstat report {file} --csv -o EXITS; rm {file}") for config, level in LEVELS.items()},
     "perf_stat": ("perf stat -e kvm:kvm_exit,kvm:kvm_entry -p {pid}", "cat {log}"),
     "perf": ("perf kvm stat record -o {file} -p {pid}",
              "perf kvm -i {file} stat report 2>&1; ls -l {file}; rm {file}"),
@@ -203,7 +206,7 @@ def run_watched(machine, steps, config):
 
 # What a watcher says of the exits that it saw.
 SEEN = {
-    "exitstat": r"^(\d+)$",
+    **dict.fromkeys(LEVELS, r"^(\d+)$"),
     "perf_stat": r"^ *([\d,]+) +kvm:kvm_exit",
     "perf": r"^Total Samples:(\d+)",
     "bpf": r"^reason \d+: (\d+) exits",
@@ -243,7 +246,9 @@ GOALS = (
     ("off", lambda case, added: 4, "<= 4"),
     ("on", lambda case, added: 44 if case == "pio_user" else 32, ""),
     ("hist", lambda case, added: added["on"] + 16 if "on" in added else None, "on + 16"),
+    ("exitstat_counts", lambda case, added: 150, ""),
     ("exitstat", lambda case, added: EBPF_GOALS.get(case), ""),
+    ("exitstat_hist", lambda case, added: added["exitstat"] + 45 if "exitstat" in added else None, "exitstat + 45"),
 )
 SHARES = (("on", "perf", 90), ("on", "perf_stat", 25))
 

@@ -31,7 +31,9 @@ CONFIGS = {
     "off": "exit_stats=0",
     "on": "exit_stats_histograms=0",
     "hist": "default, with histograms",
+    "exitstat_counts": "exitstat by eBPF, counts alone",
     "exitstat": "exitstat by eBPF, on stock modules",
+    "exitstat_hist": "exitstat by eBPF, with histograms",
     "perf_stat": "perf stat, 2 tracepoints",
     "bpf": "BPF tool",
     "perf": "perf kvm stat record",
@@ -43,7 +45,8 @@ METHODS = {
     "spinlock": "one spinlock",
     "hash": "hash maps",
 }
-COLOURS = {"off": "#94a3b8", "on": "#15803d", "hist": "#65a30d", "exitstat": "#0369a1", "perf_stat": "#f59e0b",
+COLOURS = {"off": "#94a3b8", "on": "#15803d", "hist": "#65a30d", "exitstat_counts": "#7dd3fc", "exitstat": "#0369a1",
+           "exitstat_hist": "#1e3a8a", "perf_stat": "#f59e0b",
            "bpf": "#ea580c", "perf": "#b91c1c", "counts": "#15803d", "atomics": "#f59e0b",
            "spinlock": "#b91c1c", "hash": "#ea580c"}
 

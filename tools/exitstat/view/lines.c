@@ -218,8 +218,9 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		set_average(cell, line);
 		break;
 	case COL_HANDLE_SHARE:
-		set_ratio(cell, 2, 100, line->part[COUNT_HANDLE_CYCLES],
-			  whole[COUNT_HANDLE_CYCLES]);
+		if (line->scope->snap.has[COUNT_HANDLE_CYCLES])
+			set_ratio(cell, 2, 100, line->part[COUNT_HANDLE_CYCLES],
+				  whole[COUNT_HANDLE_CYCLES]);
 		break;
 	case COL_USER:
 		set_count(cell, line, COUNT_USER_CYCLES);
@@ -264,6 +265,10 @@ const struct table vm_table_columns = {
 bool column_is_useful(int id, const struct exit_snapshot *snap)
 {
 	switch (id) {
+	case COL_HANDLE:
+	case COL_HANDLE_AVERAGE:
+	case COL_HANDLE_SHARE:
+		return snap->has[COUNT_HANDLE_CYCLES];
 	case COL_USER:
 		return snap->has[COUNT_USER_CYCLES];
 	case COL_WAIT:
