@@ -222,7 +222,7 @@ def test_levels(stock):
                          "minivmm cpuid:1000 pio-slow:20:2000 >/dev/null; sleep 0.5; busybox killall -TERM exitstat; "
                          "until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/said /tmp/recording; "
                          "rm /tmp/status /tmp/recording", 240)
-    assert "some 450 instructions" in output.splitlines()[0]
+    assert "some 500 instructions" in output.splitlines()[0]
     counts, histograms = {}, {}
     for line in output.splitlines()[1:]:
         for scope in json.loads(line).get("scopes", []) if line.startswith("{") else []:

@@ -14,9 +14,9 @@
 
 /* How many instructions an exit costs more, see Documentation/performance.md. */
 static const char *const prices[NR_LEVELS] = {
-	[LEVEL_COUNTS] = "150",
-	[LEVEL_TIMES] = "400",
-	[LEVEL_HISTOGRAMS] = "450",
+	[LEVEL_COUNTS] = "180",
+	[LEVEL_TIMES] = "430",
+	[LEVEL_HISTOGRAMS] = "500",
 };
 
 /* How long KVM may count exits of which no event tells. */
