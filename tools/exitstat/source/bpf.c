@@ -233,6 +233,7 @@ static bool read_histograms(const struct bpf_data *data,
 			    const struct bpf_row *const *vcpus, size_t nr)
 {
 	const struct bpf_counters *counters = &data->counters;
+	const struct exits__bss *bss = counters->bss;
 	struct bpf_histograms *sum;
 	size_t i;
 	bool done = true;
@@ -243,18 +244,16 @@ static bool read_histograms(const struct bpf_data *data,
 	for (i = 0; sum && i < nr; i++)
 		add_histograms(
 			sum, &counters->histograms[vcpus[i] - counters->rows]);
-	for (i = 0; sum && done && i < BPF_SLOTS; i++) {
-		const struct exit_row *row;
+	for (i = 0; sum && done && i < BPF_SLOTS && i <= bss->nr_slots; i++) {
+		const uint32_t reason = i ? reason_of(bss->indices[i]) : 0;
+		const struct exit_row *row =
+			snapshot_find_row(&scope->snap, !i, reason);
 
-		/* Exits that were told by no tracepoint are in none. */
-		if (i && !counters->bss->indices[i])
-			continue;
-		row = row_of_slot(data, &scope->snap, i);
-		done = row &&
-		       put_histogram(row, &sum->slots[i], LATENCY_HANDLE,
-				     &scope->latency) &&
-		       put_histogram(row, &sum->slots[i], LATENCY_TOTAL,
-				     &scope->latency);
+		if (row)
+			done = put_histogram(row, &sum->slots[i],
+					     LATENCY_HANDLE, &scope->latency) &&
+			       put_histogram(row, &sum->slots[i], LATENCY_TOTAL,
+					     &scope->latency);
 	}
 	free(sum);
 	latency_finish(&scope->latency);
