@@ -65,6 +65,13 @@ err:
 	return NULL;
 }
 
+bool file_exists(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
 bool is_dir(const char *path)
 {
 	struct stat st;

@@ -12,6 +12,11 @@ int open_file(const char *path);
  * errno on error.
  */
 char *read_file(const char *path, size_t max, size_t *len);
+/*
+ * Is there anything?  As the effective user, who may have CAP_DAC_READ_SEARCH, and
+ * not as access().
+ */
+bool file_exists(const char *path);
 bool is_dir(const char *path);
 
 #endif

@@ -166,55 +166,59 @@ static size_t rows_for(size_t nr_vcpus)
 	return nr < MIN_ROWS ? MIN_ROWS : nr > MAX_ROWS ? MAX_ROWS : nr;
 }
 
-static bool has_cast(void)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast",
-						       BTF_KIND_FUNC) > 0;
+/* What only the kernel's types tell of it. */
+struct kernel_abilities {
+	/* bpf_rdonly_cast(), from 6.2 on */
+	bool cast;
+	/* kvm_exit has the reason before the vCPU: until Linux 5.15 */
+	bool with_reason;
+};
 
-	btf__free(btf);
-	return has;
+static unsigned int nr_exit_arguments(const struct btf *btf)
+{
+	const int id = btf__find_by_name_kind(btf, "btf_trace_kvm_exit",
+					      BTF_KIND_TYPEDEF);
+	const struct btf_type *type;
+
+	if (id <= 0)
+		return 0;
+	type = btf__type_by_id(btf, id);
+	/* a pointer to the function, whose first argument is its own */
+	type = btf__type_by_id(btf, type->type);
+	type = btf__type_by_id(btf, type->type);
+	return btf_vlen(type) - 1;
 }
 
-/*
- * How many arguments the kernel's tracepoint has; it was one more before 5.16, and
- * in what others have made of such kernels only this tells.
- */
-static unsigned int nr_exit_arguments(void)
+static struct kernel_abilities read_abilities(void)
 {
 	struct btf *vmlinux = btf__load_vmlinux_btf();
 	struct btf *kvm = btf__load_module_btf("kvm", vmlinux);
-	const struct btf *btf = kvm ? kvm : vmlinux;
-	const int id = btf ? btf__find_by_name_kind(btf, "btf_trace_kvm_exit",
-						    BTF_KIND_TYPEDEF) :
-			     -1;
-	unsigned int nr = 0;
+	struct kernel_abilities abilities = {};
 
-	if (id > 0) {
-		const struct btf_type *type = btf__type_by_id(btf, id);
-
-		/* a pointer to the function, whose first argument is its own */
-		type = btf__type_by_id(btf, type->type);
-		type = btf__type_by_id(btf, type->type);
-		nr = btf_vlen(type) - 1;
+	if (vmlinux) {
+		abilities.cast = btf__find_by_name_kind(vmlinux,
+							"bpf_rdonly_cast",
+							BTF_KIND_FUNC) > 0;
+		abilities.with_reason =
+			nr_exit_arguments(kvm ? kvm : vmlinux) == 3;
 	}
 	btf__free(kvm);
 	btf__free(vmlinux);
-	return nr;
+	return abilities;
 }
 
 /* 0, or less than 0 and a complaint. */
-static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
+static int try_to_load(struct bpf_counters *counters,
+		       const struct kernel_abilities *kernel, bool phases)
 {
 	const bool times = counters->level >= LEVEL_TIMES;
 	const bool histograms = counters->level >= LEVEL_HISTOGRAMS;
-	const bool with_reason = nr_exit_arguments() == 3;
 	struct exits *skel = exits__open();
 	int error;
 
 	if (!skel)
 		return -errno;
-	skel->rodata->has_cast = cast;
+	skel->rodata->has_cast = kernel->cast;
 	skel->rodata->is_svm = !strcmp(counters->isa, "svm");
 	skel->rodata->has_times = times;
 	skel->rodata->has_histograms = histograms;
@@ -226,8 +230,9 @@ static int try_to_load(struct bpf_counters *counters, bool cast, bool phases)
 	if (histograms)
 		bpf_map__set_max_entries(skel->maps.histograms,
 					 counters->nr_rows);
-	bpf_program__set_autoload(skel->progs.on_exit, !with_reason);
-	bpf_program__set_autoload(skel->progs.on_exit_with_reason, with_reason);
+	bpf_program__set_autoload(skel->progs.on_exit, !kernel->with_reason);
+	bpf_program__set_autoload(skel->progs.on_exit_with_reason,
+				  kernel->with_reason);
 	bpf_program__set_autoload(skel->progs.on_entry, times);
 	bpf_program__set_autoload(skel->progs.on_wakeup, times);
 	bpf_program__set_autoload(skel->progs.on_put, phases && times);
@@ -288,22 +293,23 @@ static bool begin(struct bpf_counters *counters,
 int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 {
 	const struct vendor *vendor = find_vendor(setup->sysfs);
-	const bool cast = has_cast();
+	struct kernel_abilities kernel;
 	int error;
 
 	*counters = (struct bpf_counters){};
 	if (bpf_trouble(setup))
 		return explain(setup);
+	kernel = read_abilities();
 	counters->isa = vendor->isa;
 	counters->nr_rows = rows_for(count_vcpus(setup->debugfs));
 	counters->level = setup->level ? setup->level : LEVEL_TIMES;
 
 	libbpf_set_print(keep_complaint);
 	/* Some kernels refuse all but tracepoints. */
-	error = try_to_load(counters, cast, true);
+	error = try_to_load(counters, &kernel, true);
 	if (error)
-		error = try_to_load(counters, cast, false);
-	if (error && !cast && is_locked_down(setup->sysfs))
+		error = try_to_load(counters, &kernel, false);
+	if (error && !kernel.cast && is_locked_down(setup->sysfs))
 		return fail(
 			STATUS_UNSUPPORTED,
 			"kernel lockdown (confidentiality) forbids counting exits by eBPF on kernels before 6.2");
@@ -318,22 +324,14 @@ int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 	return STATUS_OK;
 }
 
-/* As the effective user, who may have CAP_DAC_READ_SEARCH; not as access(). */
-static bool is_pinned(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st);
-}
-
 bool bpf_is_pinned(void)
 {
-	return is_pinned(BPF_PINS "/rows");
+	return file_exists(BPF_PINS "/rows");
 }
 
 bool bpf_has_pinned_histograms(void)
 {
-	return is_pinned(BPF_PINS "/histograms");
+	return file_exists(BPF_PINS "/histograms");
 }
 
 unsigned long long bpf_kvm_exits(const struct source_setup *setup)

@@ -24,14 +24,6 @@ static void set_host_path(char *path, const char *debugfs)
 	snprintf(path, PATH_MAX, "%s/kvm/exit_stats", debugfs);
 }
 
-/* As the effective user, who may have CAP_DAC_READ_SEARCH; not as access(). */
-static bool exists(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st);
-}
-
 /* Where debugfs is to be mounted but is not, there is an empty directory. */
 static bool is_empty_dir(const char *path)
 {
@@ -176,7 +168,7 @@ static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 	if (file->text)
 		return true;
 	/* debugfs gives EIO for a file that was removed while it was open. */
-	if (error == ENOENT || !exists(file->path))
+	if (error == ENOENT || !file_exists(file->path))
 		return false;
 	*status = explain_host(file->setup->debugfs, file->path, error);
 	return true;
@@ -434,7 +426,7 @@ static int read_all_vms(struct exit_scan *scan,
 	bool *found;
 
 	set_host_path(path, setup->debugfs);
-	if (!exists(path))
+	if (!file_exists(path))
 		return explain_host(setup->debugfs, path, errno);
 
 	snprintf(path, sizeof(path), "%s/kvm", setup->debugfs);
@@ -478,7 +470,7 @@ static int read_host(struct exit_scope *scope, const char *debugfs,
 
 	/* It is not there if the module was loaded without histograms. */
 	snprintf(path, sizeof(path), "%s/kvm/exit_latency", debugfs);
-	if (!exists(path))
+	if (!file_exists(path))
 		return STATUS_OK;
 	status = read_host_file(debugfs, "exit_latency", path, &text, &len);
 	if (status)
