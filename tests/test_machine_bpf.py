@@ -1,8 +1,10 @@
 """Counting by eBPF on the kernel's own KVM, which counts no exits by reason: against what KVM, the guest and perf know."""
 import json
 import re
+import subprocess
 
 import pytest
+from paths import BUILD
 from vm import DEBUGFS, Paused, reasons
 
 PHASES = ("guest_ns", "handle_ns", "user_ns", "wait_ns", "preempted_ns")
@@ -278,3 +280,70 @@ def test_a_cpu_that_goes_and_comes(stock_svm):
                           under="(for i in 1 2 3; do sleep 0.2; echo 0 >/sys/devices/system/cpu/cpu1/online; sleep 0.2; "
                                 "echo 1 >/sys/devices/system/cpu/cpu1/online; done) >/dev/null 2>&1 &")
     assert exits(host)[nr.CPUID] == 20000 and host["total"]["exits"] == steps[-1]["stats"]["exits"]
+
+
+def examine(machine, options="", status=0, timeout=120):
+    output, ended = machine.run(f"exitstat doctor --json {options} 2>/tmp/err", timeout)
+    assert ended == status, output
+    document = json.loads(output)
+    return document, {(fact["group"], fact["name"]): (fact["value"], fact["text"]) for fact in document["facts"]}
+
+
+def programs(machine):
+    """How many programs of eBPF the kernel has, which frees them a little later."""
+    return int(machine.check("sleep 0.5; grep -c '[[]bpf[]]' /proc/kallsyms || true"))
+
+
+def test_doctor_on_a_stock_kernel(stock):
+    """It says what can be done, and why VMs get interrupts with exits, as KVM's own log of that has it."""
+    before = programs(stock)
+    document, facts = examine(stock)
+    assert document["can_count"] and facts["sources", "bpf"][0] == "yes" and facts["sources", "debugfs"][0] == "no"
+    assert facts["kernel", "user"][0] == facts["kernel", "btf"][0] == "yes"
+    assert facts["kernel", "release"][0] == stock.check("uname -r").strip()
+    assert facts["parameters", "halt_poll_ns"][0] == stock.check("cat /sys/module/kvm/parameters/halt_poll_ns").strip()
+    assert facts["parameters", "apicv_inhibited_vms"] == ("0", "of 0")
+    vm = Paused(stock, "vm", "--vcpus=2", "cpuid:10", "pause")
+    _, facts = examine(stock)
+    value, text = facts["parameters", "apicv_inhibited_vms"]
+    # Neither emulated CPU has it.
+    assert value == "1" and re.fullmatch(rf"of 1: .*\bDISABLED? \(1, as {vm.dir}\).*", text), text
+    vm.kill()
+    assert programs(stock) == before
+    output, status = stock.run("setpriv --reuid nobody --clear-groups exitstat doctor")
+    assert status == 1 and re.search(r"^  user +no: lacks CAP_SYS_ADMIN", output, re.M), output
+
+
+def test_doctor_with_exit_accounting(svm):
+    """Which modules these are, by the ID that their file has."""
+    svm.need_kvm("ours")
+    document, facts = examine(svm)
+    assert document["can_count"] and facts["sources", "debugfs"][0] == facts["sources", "sysfs"][0] == "yes"
+    assert facts["sources", "bpf"][0] == "no" and "without BTF" in facts["sources", "bpf"][1]
+    notes = subprocess.run(["readelf", "-n", BUILD / "modules" / svm.krel / "kvm.ko"], capture_output=True, text=True).stdout
+    assert "build ID " + re.search(r"Build ID: (\w+)", notes)[1] in facts["kvm", "kvm"][1]
+    document, _ = examine(svm, "--measure", timeout=240)
+    costs = document["measured"]["costs"]
+    assert [(cost["exit"], cost["counted"], cost["added_cycles"]) for cost in costs] == [
+        (name, "debugfs", None) for name in ("cpuid", "port_kvm", "port_vmm", "hlt")]
+
+
+def test_doctor_measures(stock):
+    """Its VM's exits are those that it was made for, as the counters of KVM see them, and take what they take."""
+    before = programs(stock)
+    document, _ = examine(stock, "--measure", timeout=900)
+    costs = {(cost["exit"], cost["counted"]): cost for cost in document["measured"]["costs"]}
+    levels = ["no", "counts", "times", "histograms"]
+    assert list(costs) == [(name, level) for name in ("cpuid", "port_kvm", "port_vmm", "hlt") for level in levels]
+    khz = float(stock.check("gawk '/^cpu MHz/ { print $4; exit }' /proc/cpuinfo")) * 1000
+    assert document["measured"]["tsc_khz"] == pytest.approx(khz, rel=0.05)
+    for cost in costs.values():
+        assert cost["ns"] == pytest.approx(cost["cycles"] / khz * 1e6, rel=0.05)
+    # The way to the VMM and back is longer, in each of them.
+    for level in levels:
+        assert costs["port_vmm", level]["cycles"] > costs["port_kvm", level]["cycles"]
+    if stock.isa == "vmx":
+        # A cycle is an instruction.
+        for name in "cpuid", "port_kvm":
+            assert 100 < costs[name, "counts"]["added_cycles"] < 300 < costs[name, "times"]["added_cycles"] < 600
+    assert programs(stock) == before

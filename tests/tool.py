@@ -19,7 +19,7 @@ TEXT = BUILD / "exitstat.d/exitstat-text"
 RECORDS = BUILD / "exitstat.d/parse-records"
 
 COMMANDS = ["show", "list", "top", "record", "report", "diff", "guest",
-            "reasons", "attach", "detach"]
+            "reasons", "attach", "detach", "doctor"]
 U64_MAX = 2**64 - 1
 # ASan's own status, so that no report of it can pass for an expected error.
 ENV = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "exitcode=99",

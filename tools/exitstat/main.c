@@ -28,6 +28,8 @@ static const struct command {
 	{ "attach", "count by eBPF until 'detach', where KVM does not",
 	  cmd_attach },
 	{ "detach", "end that", cmd_detach },
+	{ "doctor", "what can count exits on this host, and what not, and why",
+	  cmd_doctor },
 };
 
 static int print_help(void)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -114,4 +115,12 @@ void text_printable(char *copy, size_t room, const char *text, size_t len)
 		in += size;
 	}
 	copy[out] = '\0';
+}
+
+void text_append(char *list, size_t size, const char *separator,
+		 const char *word)
+{
+	const size_t len = strlen(list);
+
+	snprintf(list + len, size - len, "%s%s", len ? separator : "", word);
 }

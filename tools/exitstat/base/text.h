@@ -21,5 +21,11 @@ int text_fit(char *copy, size_t size, const char *text, int width);
 int text_width(const char *text);
 /* How many bytes of @text fit into @width columns. */
 size_t text_bytes(const char *text, int width);
+/*
+ * Put @word behind what is in @list, which has room for @size bytes, and
+ * @separator between them.  What has no room is cut.
+ */
+void text_append(char *list, size_t size, const char *separator,
+		 const char *word);
 
 #endif

@@ -18,5 +18,6 @@ int cmd_guest(int argc, char **argv);
 int cmd_reasons(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/message.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "cmd/options.h"
 #include "model/reasons.h"
@@ -40,6 +41,7 @@ enum {
 	OPT_TOP,
 	OPT_SOURCE,
 	OPT_LEVEL,
+	OPT_MEASURE,
 	OPT_DEBUGFS,
 	OPT_SYSFS,
 	OPT_PROCFS,
@@ -72,7 +74,10 @@ static const struct option_info {
 	  TAKES_HTML },
 	{ OPT_TOP, 0, "top", NULL, "watch it, full screen", TAKES_TOP },
 	{ OPT_ISA, 0, "isa", "ISA", "", TAKES_ISA },
-	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT },
+	{ OPT_MEASURE, 0, "measure", NULL,
+	  "what an exit takes here, and to count it; needs root",
+	  TAKES_MEASURE },
+	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT | TAKES_JSON },
 	{ OPT_CSV, 0, "csv", NULL, "print comma-separated values",
 	  TAKES_FORMAT },
 	{ OPT_OPENMETRICS, 0, "openmetrics", NULL, "print OpenMetrics text",
@@ -116,21 +121,21 @@ static int usage_error(const struct command_usage *usage, const char *what,
 /* Those whose exits have names: "vmx or svm". */
 static void isa_names(char *names, size_t size)
 {
-	size_t i, len = 0;
+	size_t i;
 
-	for (i = 0; reason_tables[i] && len < size; i++)
-		len += snprintf(names + len, size - len, "%s%s",
-				i ? " or " : "", reason_tables[i]->isa);
+	*names = '\0';
+	for (i = 0; reason_tables[i]; i++)
+		text_append(names, size, " or ", reason_tables[i]->isa);
 }
 
 /* "counts, times, histograms" */
 static void list_levels(char *names, size_t size)
 {
-	size_t i, len = 0;
+	size_t i;
 
-	for (i = LEVEL_ANY + 1; i < NR_LEVELS && len < size; i++)
-		len += snprintf(names + len, size - len, "%s%s",
-				len ? ", " : "", level_names[i]);
+	*names = '\0';
+	for (i = LEVEL_ANY + 1; i < NR_LEVELS; i++)
+		text_append(names, size, ", ", level_names[i]);
 }
 
 /* What an option's argument may be, behind the help text. */
@@ -304,6 +309,9 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 		break;
 	case OPT_TOP:
 		args->top = true;
+		break;
+	case OPT_MEASURE:
+		args->measure = true;
 		break;
 	case OPT_ISA:
 		return parse_isa(usage, args, value);

@@ -32,6 +32,8 @@ enum option_set {
 	TAKES_UNITS = 1 << 16,
 	TAKES_SOURCE = 1 << 17,
 	TAKES_LEVEL = 1 << 18,
+	TAKES_JSON = 1 << 19, /* --json alone */
+	TAKES_MEASURE = 1 << 20,
 };
 
 struct arguments {
@@ -58,6 +60,7 @@ struct arguments {
 	const char *isa;
 	bool latency;
 	bool top;
+	bool measure;
 	/* NULL-terminated, or NULL */
 	char **command;
 	/* what is left, of a command that takes files */

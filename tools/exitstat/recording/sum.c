@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/message.h"
+#include "base/text.h"
 #include "recording/input.h"
 #include "recording/sum.h"
 
@@ -180,7 +181,7 @@ int recording_sum_check(const struct recording_sum *sum,
 			const struct exit_selection *sel)
 {
 	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2)] = "";
-	size_t i, len = 0;
+	size_t i;
 
 	if (!sum->nr_sections)
 		return fail(
@@ -198,8 +199,7 @@ int recording_sum_check(const struct recording_sum *sum,
 		return STATUS_OK;
 
 	for (i = 0; i < sum->nr_vms; i++)
-		len += snprintf(list + len, sizeof(list) - len, "%s%s",
-				i ? ", " : "", sum->vms[i]);
+		text_append(list, sizeof(list), ", ", sum->vms[i]);
 	if (sel->vcpus && !sum->any_vcpus)
 		return fail(
 			STATUS_ERROR,

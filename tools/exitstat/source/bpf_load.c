@@ -4,7 +4,6 @@
 #include <bpf/btf.h>
 #include <dirent.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,88 +19,26 @@
 #include "base/file.h"
 #include "base/message.h"
 #include "source/bpf_load.h"
+#include "source/kvmhost.h"
 
 /* More vCPUs than that share a row: 3.8 KiB for each. */
 #define MAX_ROWS 65536
 #define MIN_ROWS 256
 
-struct vendor {
-	const char *module;
-	const char *isa;
-};
-
-static const struct vendor vendors[] = {
-	{ "kvm_intel", "vmx" },
-	{ "kvm_amd", "svm" },
-};
-
-static bool exists(const char *sysfs, const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s/%s", sysfs, dir, name);
-	return !access(path, F_OK);
-}
-
-/* That which is loaded, or built in, or NULL. */
-static const struct vendor *find_vendor(const char *sysfs)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
-		if (exists(sysfs, "module", vendors[i].module))
-			return &vendors[i];
-	}
-	return NULL;
-}
-
-/* What is built in has its types in the kernel's own BTF, and no state. */
-static bool has_btf(const char *sysfs, const struct vendor *vendor)
-{
-	char dir[64];
-
-	snprintf(dir, sizeof(dir), "module/%s", vendor->module);
-	return exists(sysfs, "kernel/btf", vendor->module) ||
-	       !exists(sysfs, dir, "initstate");
-}
-
-static bool is_admin(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-
-	return !syscall(SYS_capget, &header, data) &&
-	       data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &
-		       CAP_TO_MASK(CAP_SYS_ADMIN);
-}
-
-static bool is_locked_down(const char *sysfs)
-{
-	char path[PATH_MAX], *text;
-	size_t len;
-	bool locked;
-
-	snprintf(path, sizeof(path), "%s/kernel/security/lockdown", sysfs);
-	text = read_file(path, 4096, &len);
-	locked = text && strstr(text, "[confidentiality]");
-	free(text);
-	return locked;
-}
-
 /* Why it cannot be, in a few words; NULL if nothing is known against it. */
 const char *bpf_trouble(const struct source_setup *setup)
 {
-	const struct vendor *vendor = find_vendor(setup->sysfs);
+	const struct kvm_vendor *vendor = kvm_vendor_find(setup->sysfs);
 
 	if (!vendor)
 		return "neither kvm_intel nor kvm_amd is loaded";
-	if (!exists(setup->sysfs, "kernel/btf", "vmlinux"))
+	if (!vendor->isa)
+		return "this KVM (PVM) has no kvm_exit events";
+	if (!kernel_has_btf(setup->sysfs, NULL))
 		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";
-	if (!has_btf(setup->sysfs, vendor))
+	if (!kernel_has_btf(setup->sysfs, vendor->module))
 		return "KVM's modules were built without BTF";
-	if (!is_admin())
+	if (!user_is_admin())
 		return "it needs root (CAP_SYS_ADMIN)";
 	return NULL;
 }
@@ -111,7 +47,7 @@ static int explain(const struct source_setup *setup)
 {
 	const char *trouble = bpf_trouble(setup);
 
-	if (!is_admin())
+	if (!user_is_admin())
 		return fail(
 			STATUS_ERROR,
 			"counting exits on a kernel without exit accounting needs root (CAP_SYS_ADMIN)");
@@ -292,7 +228,7 @@ static bool begin(struct bpf_counters *counters,
 
 int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 {
-	const struct vendor *vendor = find_vendor(setup->sysfs);
+	const struct kvm_vendor *vendor = kvm_vendor_find(setup->sysfs);
 	struct kernel_abilities kernel;
 	int error;
 
@@ -309,7 +245,8 @@ int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 	error = try_to_load(counters, &kernel, true);
 	if (error)
 		error = try_to_load(counters, &kernel, false);
-	if (error && !kernel.cast && is_locked_down(setup->sysfs))
+	if (error && !kernel.cast &&
+	    kernel_is_locked_down(setup->sysfs, "confidentiality"))
 		return fail(
 			STATUS_UNSUPPORTED,
 			"kernel lockdown (confidentiality) forbids counting exits by eBPF on kernels before 6.2");
@@ -396,12 +333,12 @@ static int check_level(struct bpf_counters *counters,
 int bpf_open_pinned(struct bpf_counters *counters,
 		    const struct source_setup *setup)
 {
-	const struct vendor *vendor = find_vendor(setup->sysfs);
+	const struct kvm_vendor *vendor = kvm_vendor_find(setup->sysfs);
 	int rows, bss = -1, histograms = -1, status;
 	size_t nr;
 
 	*counters = (struct bpf_counters){};
-	if (!vendor)
+	if (!vendor || !vendor->isa)
 		return explain(setup);
 	counters->isa = vendor->isa;
 	rows = open_map(BPF_PINS "/rows", sizeof(struct bpf_row),

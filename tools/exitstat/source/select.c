@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/message.h"
+#include "base/text.h"
 #include "source/select.h"
 
 bool scope_matches(const struct exit_scope *scope, const char *pattern)
@@ -43,8 +44,8 @@ bool pattern_is_glob(const char *pattern)
 int no_such_vm(const struct exit_selection *sel, const char *pattern,
 	       const char *const *vms, size_t nr)
 {
-	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2) + 32];
-	size_t len = 0, i;
+	char list[MAX_LISTED_VMS * (VM_ID_SIZE + 2) + 32] = "", more[32];
+	size_t i;
 
 	if (sel->again)
 		return vm_has_ended(pattern);
@@ -53,11 +54,11 @@ int no_such_vm(const struct exit_selection *sel, const char *pattern,
 			    "there is no VM %s: no VM is running now", pattern);
 
 	for (i = 0; i < nr && i < MAX_LISTED_VMS; i++)
-		len += snprintf(list + len, sizeof(list) - len, "%s%s",
-				i ? ", " : "", vms[i]);
-	if (i < nr)
-		snprintf(list + len, sizeof(list) - len, " and %zu more",
-			 nr - i);
+		text_append(list, sizeof(list), ", ", vms[i]);
+	if (i < nr) {
+		snprintf(more, sizeof(more), "%zu more", nr - i);
+		text_append(list, sizeof(list), " and ", more);
+	}
 
 	return fail(
 		STATUS_ERROR,

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/message.h"
+#include "base/text.h"
 #include "source/list.h"
 #include "source/source.h"
 
@@ -33,13 +34,12 @@ static bool can(unsigned int abilities, unsigned int want)
 
 void source_names(unsigned int want, char *names, size_t size)
 {
-	size_t i, len = 0;
+	size_t i;
 
 	*names = '\0';
-	for (i = 0; sources[i] && len < size; i++) {
+	for (i = 0; sources[i]; i++) {
 		if (can(sources[i]->abilities, want))
-			len += snprintf(names + len, size - len, "%s%s",
-					len ? ", " : "", sources[i]->name);
+			text_append(names, size, ", ", sources[i]->name);
 	}
 }
 
