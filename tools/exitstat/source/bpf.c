@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What exits.bpf.c has counted, as scans. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,24 +470,28 @@ static bool is_silent(const struct source *source)
 static int read_bpf(struct source *source, const struct exit_selection *sel,
 		    struct exit_scan *scan)
 {
-	const struct bpf_data *data = source->data;
-	const volatile struct exits__bss *bss = data->counters.bss;
+	struct bpf_data *data = source->data;
 	unsigned long long folds;
 	int status, tries = 0;
 
+	if (!bpf_refresh(&data->counters, &folds))
+		return fail(STATUS_ERROR,
+			    "the counters of eBPF cannot be read: %s",
+			    strerror(errno));
 	if (is_silent(source))
 		return fail(
 			STATUS_UNSUPPORTED,
 			"exits cannot be counted by eBPF: this KVM has no kvm_exit events, as PVM; install KVM's modules with exit accounting instead");
 	for (;;) {
-		folds = bss->folds_done;
 		status = read_once(source, sel, scan);
-		if (status || bss->folds_begun == folds || ++tries > MAX_TRIES)
+		if (status || bpf_is_whole(&data->counters, folds) ||
+		    ++tries > MAX_TRIES)
 			return status;
 		while (scan->nr_scopes)
 			scan_drop_last(scan);
 		/* Who does it may want this CPU. */
 		usleep(1000);
+		bpf_refresh(&data->counters, &folds);
 	}
 }
 

@@ -4,8 +4,10 @@
 #include <bpf/btf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,10 @@
 #include "source/bpf_load.h"
 #include "source/kvmhost.h"
 
-/* More vCPUs than that share a row: 3.8 KiB for each. */
-#define MAX_ROWS 65536
+/* 3.7 KiB each. */
 #define MIN_ROWS 256
+/* What an element of an array may have before Linux 6.7: KMALLOC_MAX_SIZE. */
+#define OLD_MAX_VALUE (4 << 20)
 
 /* Why it cannot be, in a few words; NULL if nothing is known against it. */
 const char *bpf_trouble(const struct source_setup *setup)
@@ -65,6 +68,9 @@ static int keep_complaint(enum libbpf_print_level level, const char *format,
 {
 	if (level != LIBBPF_WARN || *complaint)
 		return 0;
+	/* BTF says how long .bss was before it was cut; nothing is wrong. */
+	if (strstr(format, "Retrying without BTF"))
+		return 0;
 	vsnprintf(complaint, sizeof(complaint), format, args);
 	complaint[strcspn(complaint, "\n")] = '\0';
 	return 0;
@@ -99,7 +105,7 @@ static size_t rows_for(size_t nr_vcpus)
 {
 	const size_t nr = BPF_ROW_FIRST + 2 * nr_vcpus;
 
-	return nr < MIN_ROWS ? MIN_ROWS : nr > MAX_ROWS ? MAX_ROWS : nr;
+	return nr < MIN_ROWS ? MIN_ROWS : nr > BPF_MAX_ROWS ? BPF_MAX_ROWS : nr;
 }
 
 /* What only the kernel's types tell of it. */
@@ -143,11 +149,98 @@ static struct kernel_abilities read_abilities(void)
 	return abilities;
 }
 
+/* Can an element of a map have as many bytes? */
+static bool can_be_value(size_t size)
+{
+	int fd;
+
+	if (size <= OLD_MAX_VALUE)
+		return true;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, sizeof(int), size, 1,
+			    NULL);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static size_t bss_size(size_t nr_rows)
+{
+	return offsetof(struct exits__bss, rows) +
+	       nr_rows * sizeof(struct bpf_row);
+}
+
+/* Leave as many rows in .bss, of which all were mapped when it was opened. */
+static int cut_rows(struct exits *skel, size_t nr)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const size_t end = (bss_size(nr) + page - 1) / page * page;
+	char *begin = (char *)skel->bss;
+	size_t size;
+
+	if (bpf_map__set_value_size(skel->maps.bss, bss_size(nr)))
+		return -errno;
+	/* libbpf does that since 1.3. */
+	if (libbpf_major_version() == 1 && libbpf_minor_version() < 3)
+		munmap(begin + end, sizeof(*skel->bss) - end);
+	/* Newer ones may have moved it. */
+	skel->bss = (void *)bpf_map__initial_value(skel->maps.bss, &size);
+	return 0;
+}
+
+/* Those that this kernel and this level need, in the skeleton's order. */
+static void choose_programs(struct exits *skel,
+			    const struct bpf_counters *counters,
+			    const struct kernel_abilities *kernel, bool in_map,
+			    bool phases)
+{
+	struct bpf_program *const of_svm[NR_LEVELS] = {
+		[LEVEL_COUNTS] = skel->progs.on_svm_exit_counts,
+		[LEVEL_TIMES] = skel->progs.on_svm_exit_times,
+		[LEVEL_HISTOGRAMS] = skel->progs.on_svm_exit_histograms,
+	};
+	struct bpf_program *const of_vmx[NR_LEVELS] = {
+		[LEVEL_COUNTS] = skel->progs.on_vmx_exit_counts,
+		[LEVEL_TIMES] = skel->progs.on_vmx_exit_times,
+		[LEVEL_HISTOGRAMS] = skel->progs.on_vmx_exit_histograms,
+	};
+	struct bpf_program *const of_entry[NR_LEVELS] = {
+		[LEVEL_TIMES] = skel->progs.on_entry_times,
+		[LEVEL_HISTOGRAMS] = skel->progs.on_entry_histograms,
+	};
+	const enum count_level level = counters->level;
+	const bool times = level >= LEVEL_TIMES;
+	struct bpf_program *on_exit, *on_entry = skel->progs.on_entry;
+	struct bpf_program *program;
+
+	if (kernel->with_reason)
+		on_exit = skel->progs.on_exit_with_reason;
+	else if (!kernel->cast || in_map)
+		on_exit = skel->progs.on_exit;
+	else
+		on_exit = (skel->rodata->is_svm ? of_svm : of_vmx)[level];
+	if (!in_map && times)
+		on_entry = of_entry[level];
+
+	bpf_object__for_each_program(program, skel->obj) {
+		const bool wanted =
+			program == on_exit ||
+			program == skel->progs.on_destroy ||
+			(times && (program == on_entry ||
+				   program == skel->progs.on_wakeup)) ||
+			(times && phases &&
+			 (program == skel->progs.on_put ||
+			  program == skel->progs.on_load));
+
+		bpf_program__set_autoload(program, wanted);
+	}
+}
+
 /* 0, or less than 0 and a complaint. */
 static int try_to_load(struct bpf_counters *counters,
 		       const struct kernel_abilities *kernel, bool phases)
 {
-	const bool times = counters->level >= LEVEL_TIMES;
+	const size_t nr_rows = counters->nr_rows;
+	const bool in_map = !can_be_value(bss_size(nr_rows));
 	const bool histograms = counters->level >= LEVEL_HISTOGRAMS;
 	struct exits *skel = exits__open();
 	int error;
@@ -156,25 +249,22 @@ static int try_to_load(struct bpf_counters *counters,
 		return -errno;
 	skel->rodata->has_cast = kernel->cast;
 	skel->rodata->is_svm = !strcmp(counters->isa, "svm");
-	skel->rodata->has_times = times;
+	skel->rodata->has_times = counters->level >= LEVEL_TIMES;
 	skel->rodata->has_histograms = histograms;
-	skel->bss->has_phases = phases && times;
+	skel->rodata->rows_in_map = in_map;
+	skel->rodata->nr_rows = in_map ? 1 : nr_rows;
+	skel->bss->has_phases = phases && counters->level >= LEVEL_TIMES;
 	skel->bss->level = counters->level;
-	bpf_map__set_max_entries(skel->maps.rows, counters->nr_rows);
-	bpf_map__set_max_entries(skel->maps.by_vcpu, counters->nr_rows);
-	bpf_map__set_max_entries(skel->maps.free_rows, counters->nr_rows);
-	if (histograms)
-		bpf_map__set_max_entries(skel->maps.histograms,
-					 counters->nr_rows);
-	bpf_program__set_autoload(skel->progs.on_exit, !kernel->with_reason);
-	bpf_program__set_autoload(skel->progs.on_exit_with_reason,
-				  kernel->with_reason);
-	bpf_program__set_autoload(skel->progs.on_entry, times);
-	bpf_program__set_autoload(skel->progs.on_wakeup, times);
-	bpf_program__set_autoload(skel->progs.on_put, phases && times);
-	bpf_program__set_autoload(skel->progs.on_load, phases && times);
+	bpf_map__set_max_entries(skel->maps.more_rows, in_map ? nr_rows : 1);
+	bpf_map__set_max_entries(skel->maps.by_vcpu, nr_rows);
+	bpf_map__set_max_entries(skel->maps.free_rows, nr_rows);
+	bpf_map__set_max_entries(skel->maps.histograms,
+				 histograms ? nr_rows : 1);
+	choose_programs(skel, counters, kernel, in_map, phases);
 	*complaint = '\0';
-	error = exits__load(skel);
+	error = cut_rows(skel, in_map ? 1 : nr_rows);
+	if (!error)
+		error = exits__load(skel);
 	if (!error)
 		error = exits__attach(skel);
 	if (error)
@@ -184,37 +274,134 @@ static int try_to_load(struct bpf_counters *counters,
 	return error;
 }
 
-static void *map_fd(int fd, size_t size)
+/* Of a map; it is copied where it must not be mapped.  False and errno. */
+static bool open_memory(struct bpf_memory *memory, int fd, bool copy)
 {
-	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+	void *data;
 
-	return data == MAP_FAILED ? NULL : data;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return false;
+	/* The kernel puts elements at multiples of 8. */
+	memory->element = (info.value_size + 7) / 8 * 8;
+	memory->nr = info.max_entries;
+	memory->size = memory->nr * memory->element;
+	data = mmap(NULL, memory->size,
+		    copy ? PROT_READ | PROT_WRITE : PROT_READ,
+		    copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED,
+		    copy ? -1 : fd, 0);
+	if (data == MAP_FAILED)
+		return false;
+	memory->data = data;
+	if (copy) {
+		memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (memory->fd < 0) {
+			munmap(data, memory->size);
+			memory->data = NULL;
+			return false;
+		}
+	}
+	memory->is_copy = copy;
+	return true;
 }
 
-static bool map_rows(struct bpf_counters *counters, int rows, int histograms)
+static bool copy_memory(const struct bpf_memory *memory)
 {
-	counters->rows =
-		map_fd(rows, counters->nr_rows * sizeof(*counters->rows));
-	if (histograms >= 0)
-		counters->histograms = map_fd(
-			histograms,
-			counters->nr_rows * sizeof(*counters->histograms));
-	return counters->rows && (histograms < 0 || counters->histograms);
+	uint32_t i;
+
+	for (i = 0; memory->is_copy && i < memory->nr; i++) {
+		if (bpf_map_lookup_elem(memory->fd, &i,
+					(char *)memory->data +
+						i * memory->element))
+			return false;
+	}
+	return true;
+}
+
+/* Point to what is in the memories.  False if that is another exitstat's. */
+static bool find_rows(struct bpf_counters *counters)
+{
+	const struct bpf_memory *bss = &counters->memories[BPF_OF_BSS];
+	const struct bpf_memory *rows = &counters->memories[BPF_OF_ROWS];
+	const struct bpf_memory *histograms =
+		&counters->memories[BPF_OF_HISTOGRAMS];
+
+	counters->bss = bss->data;
+	counters->histograms = histograms->data;
+	if (bss->nr != 1 || bss->element < bss_size(1))
+		return false;
+	if (rows->data) {
+		counters->rows = rows->data;
+		counters->nr_rows = rows->nr;
+	} else {
+		counters->rows = counters->bss->rows;
+		counters->nr_rows =
+			(bss->element - bss_size(0)) / sizeof(struct bpf_row);
+	}
+	return (!rows->data || rows->element == sizeof(struct bpf_row)) &&
+	       (rows->data || bss_size(counters->nr_rows) == bss->element) &&
+	       (!histograms->data ||
+		(histograms->element == sizeof(struct bpf_histograms) &&
+		 histograms->nr == counters->nr_rows));
+}
+
+bool bpf_refresh(struct bpf_counters *counters, unsigned long long *folds)
+{
+	const struct bpf_memory *bss = &counters->memories[BPF_OF_BSS];
+	size_t i;
+
+	/* Rows may be in it: it comes first, with the number. */
+	for (i = 0; i < NR_BPF_MEMORIES; i++) {
+		if (!copy_memory(&counters->memories[i]))
+			return false;
+	}
+	*folds =
+		*(const volatile unsigned long long *)&counters->bss->folds_done;
+	return bss->data;
+}
+
+bool bpf_is_whole(const struct bpf_counters *counters, unsigned long long folds)
+{
+	const struct bpf_memory *bss = &counters->memories[BPF_OF_BSS];
+	const struct exits__bss *now = counters->bss;
+	const uint32_t key = 0;
+	void *copy = NULL;
+	bool whole;
+
+	if (bss->is_copy) {
+		copy = malloc(bss->element);
+		if (!copy || bpf_map_lookup_elem(bss->fd, &key, copy)) {
+			free(copy);
+			return false;
+		}
+		now = copy;
+	}
+	whole = *(const volatile unsigned long long *)&now->folds_begun ==
+		folds;
+	free(copy);
+	return whole;
 }
 
 /* Nothing is counted before there is all of it. */
 static bool begin(struct bpf_counters *counters,
 		  const struct source_setup *setup)
 {
-	const struct exits *skel = counters->skel;
+	struct exits *skel = counters->skel;
 	unsigned int i;
 
-	counters->bss = skel->bss;
-	if (!map_rows(counters, bpf_map__fd(skel->maps.rows),
-		      counters->level >= LEVEL_HISTOGRAMS ?
-			      bpf_map__fd(skel->maps.histograms) :
-			      -1))
+	if (!open_memory(&counters->memories[BPF_OF_BSS],
+			 bpf_map__fd(skel->maps.bss), false))
 		return false;
+	if (skel->rodata->rows_in_map &&
+	    !open_memory(&counters->memories[BPF_OF_ROWS],
+			 bpf_map__fd(skel->maps.more_rows), false))
+		return false;
+	if (counters->level >= LEVEL_HISTOGRAMS &&
+	    !open_memory(&counters->memories[BPF_OF_HISTOGRAMS],
+			 bpf_map__fd(skel->maps.histograms), false))
+		return false;
+	find_rows(counters);
 	for (i = BPF_ROW_FIRST; i < counters->nr_rows; i++) {
 		if (bpf_map__update_elem(skel->maps.free_rows, NULL, 0, &i,
 					 sizeof(i), 0))
@@ -263,7 +450,7 @@ int bpf_load(struct bpf_counters *counters, const struct source_setup *setup)
 
 bool bpf_is_pinned(void)
 {
-	return file_exists(BPF_PINS "/rows");
+	return file_exists(BPF_PINS "/bss");
 }
 
 bool bpf_has_pinned_histograms(void)
@@ -285,34 +472,31 @@ unsigned long long bpf_kvm_exits(const struct source_setup *setup)
 	return exits;
 }
 
-/* Those of another exitstat may be others. */
-static int open_map(const char *path, size_t size, size_t *nr)
+/*
+ * Memory that is pinned, if it is there.  Who may not write gets a copy, because
+ * what cannot be written cannot be mapped.
+ */
+static int open_pinned(struct bpf_memory *memory, const char *name)
 {
-	struct bpf_map_info info = {};
-	uint32_t len = sizeof(info);
-	const int fd = bpf_obj_get(path);
+	LIBBPF_OPTS(bpf_obj_get_opts, read_only, .file_flags = BPF_F_RDONLY);
+	char path[sizeof(BPF_PINS) + 32];
+	bool copy = false, done;
+	int fd;
 
-	if (fd < 0)
-		return fail(STATUS_ERROR, "cannot read %s: %s", path,
-			    strerror(errno)),
-		       -1;
-	/* A struct's end is padded, and that of a section is not. */
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) ||
-	    (info.value_size + 7) / 8 * 8 != size) {
-		close(fd);
-		return fail(STATUS_ERROR,
-			    "%s is another exitstat's: run 'exitstat detach' and 'exitstat attach'",
-			    BPF_PINS),
-		       -1;
+	snprintf(path, sizeof(path), "%s/%s", BPF_PINS, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0 && (errno == EACCES || errno == EPERM)) {
+		copy = true;
+		fd = bpf_obj_get_opts(path, &read_only);
 	}
-	*nr = info.max_entries;
-	return fd;
-}
-
-static void close_fd(int fd)
-{
+	if (fd < 0 && errno == ENOENT)
+		return STATUS_OK;
+	done = fd >= 0 && open_memory(memory, fd, copy) && copy_memory(memory);
+	if (!done)
+		fail(STATUS_ERROR, "cannot read %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
+	return done ? STATUS_OK : STATUS_ERROR;
 }
 
 static int check_level(struct bpf_counters *counters,
@@ -333,79 +517,69 @@ static int check_level(struct bpf_counters *counters,
 int bpf_open_pinned(struct bpf_counters *counters,
 		    const struct source_setup *setup)
 {
+	static const char *const names[NR_BPF_MEMORIES] = {
+		[BPF_OF_BSS] = "bss",
+		[BPF_OF_ROWS] = "rows",
+		[BPF_OF_HISTOGRAMS] = "histograms",
+	};
 	const struct kvm_vendor *vendor = kvm_vendor_find(setup->sysfs);
-	int rows, bss = -1, histograms = -1, status;
-	size_t nr;
+	int status = STATUS_OK;
+	size_t i;
 
 	*counters = (struct bpf_counters){};
 	if (!vendor || !vendor->isa)
 		return explain(setup);
 	counters->isa = vendor->isa;
-	rows = open_map(BPF_PINS "/rows", sizeof(struct bpf_row),
-			&counters->nr_rows);
-	if (rows >= 0)
-		bss = open_map(BPF_PINS "/bss", sizeof(struct exits__bss), &nr);
-	if (bss >= 0 && bpf_has_pinned_histograms())
-		histograms = open_map(BPF_PINS "/histograms",
-				      sizeof(struct bpf_histograms), &nr);
-	if (bss < 0)
-		status = STATUS_ERROR;
-	else if (!map_rows(counters, rows, histograms) ||
-		 !(counters->bss = map_fd(bss, sizeof(*counters->bss))))
-		status = fail(STATUS_ERROR, "cannot map %s: %s", BPF_PINS,
-			      strerror(errno));
-	else
-		status = check_level(counters, setup);
-	close_fd(rows);
-	close_fd(bss);
-	close_fd(histograms);
-	return status;
+	for (i = 0; !status && i < NR_BPF_MEMORIES; i++)
+		status = open_pinned(&counters->memories[i], names[i]);
+	if (status)
+		return status;
+	if (!find_rows(counters))
+		return fail(
+			STATUS_ERROR,
+			"%s is another exitstat's: run 'exitstat detach' and 'exitstat attach'",
+			BPF_PINS);
+	return check_level(counters, setup);
 }
 
 void bpf_close(struct bpf_counters *counters)
 {
-	if (counters->rows)
-		munmap((void *)counters->rows,
-		       counters->nr_rows * sizeof(*counters->rows));
-	if (counters->histograms)
-		munmap((void *)counters->histograms,
-		       counters->nr_rows * sizeof(*counters->histograms));
+	size_t i;
+
+	for (i = 0; i < NR_BPF_MEMORIES; i++) {
+		const struct bpf_memory *memory = &counters->memories[i];
+
+		if (memory->data)
+			munmap(memory->data, memory->size);
+		if (memory->is_copy)
+			close(memory->fd);
+	}
 	if (counters->skel)
 		exits__destroy(counters->skel);
-	else if (counters->bss)
-		munmap(counters->bss, sizeof(*counters->bss));
 	*counters = (struct bpf_counters){};
 }
 
 static bool pin_all(struct exits *skel)
 {
-	const bool with_reason = skel->links.on_exit_with_reason;
-	const struct {
-		const char *path;
-		struct bpf_link *link;
-	} links[] = {
-		{ BPF_PINS "/on_exit", with_reason ?
-					       skel->links.on_exit_with_reason :
-					       skel->links.on_exit },
-		{ BPF_PINS "/on_entry", skel->links.on_entry },
-		{ BPF_PINS "/on_put", skel->links.on_put },
-		{ BPF_PINS "/on_load", skel->links.on_load },
-		{ BPF_PINS "/on_wakeup", skel->links.on_wakeup },
-		{ BPF_PINS "/on_destroy", skel->links.on_destroy },
-	};
-	size_t i;
+	const struct bpf_object_skeleton *all = skel->skeleton;
+	char path[sizeof(BPF_PINS) + 64];
+	int i;
 
-	for (i = 0; i < ARRAY_SIZE(links); i++) {
-		if (links[i].link &&
-		    bpf_link__pin(links[i].link, links[i].path))
+	for (i = 0; i < all->prog_cnt; i++) {
+		snprintf(path, sizeof(path), "%s/%s", BPF_PINS,
+			 all->progs[i].name);
+		if (*all->progs[i].link &&
+		    bpf_link__pin(*all->progs[i].link, path))
 			return false;
 	}
 	if (skel->rodata->has_histograms &&
 	    bpf_map__pin(skel->maps.histograms, BPF_PINS "/histograms"))
 		return false;
+	if (skel->rodata->rows_in_map &&
+	    bpf_map__pin(skel->maps.more_rows, BPF_PINS "/rows"))
+		return false;
 	/* The one by which it is known that there are any comes last. */
-	return !bpf_map__pin(skel->maps.bss, BPF_PINS "/bss") &&
-	       !bpf_map__pin(skel->maps.rows, BPF_PINS "/rows");
+	return !bpf_map__pin(skel->maps.bss, BPF_PINS "/bss");
 }
 
 int bpf_pin(struct bpf_counters *counters)
@@ -434,19 +608,27 @@ int bpf_pin(struct bpf_counters *counters)
 
 int bpf_unpin(void)
 {
-	static const char *const names[] = {
-		"rows",	   "bss",	"on_exit",    "on_entry",   "on_put",
-		"on_load", "on_wakeup", "on_destroy", "histograms",
-	};
-	char path[sizeof(BPF_PINS) + 32];
-	size_t i;
+	char path[sizeof(BPF_PINS) + NAME_MAX + 2];
+	const struct dirent *entry;
+	DIR *dir = opendir(BPF_PINS);
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", BPF_PINS, names[i]);
-		if (unlink(path) && errno != ENOENT)
-			return fail(STATUS_ERROR, "cannot remove %s: %s", path,
-				    strerror(errno));
+	if (!dir)
+		return errno == ENOENT ?
+			       STATUS_OK :
+			       fail(STATUS_ERROR, "cannot read %s: %s",
+				    BPF_PINS, strerror(errno));
+	/* Nobody shall find half of them.  Another exitstat's may have others. */
+	unlink(BPF_PINS "/bss");
+	while ((entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", BPF_PINS, entry->d_name);
+		if (*entry->d_name != '.' && unlink(path) && errno != ENOENT) {
+			fail(STATUS_ERROR, "cannot remove %s: %s", path,
+			     strerror(errno));
+			closedir(dir);
+			return STATUS_ERROR;
+		}
 	}
+	closedir(dir);
 	if (rmdir(BPF_PINS) && errno != ENOENT)
 		return fail(STATUS_ERROR, "cannot remove %s: %s", BPF_PINS,
 			    strerror(errno));

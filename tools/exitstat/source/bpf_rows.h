@@ -16,6 +16,9 @@
 #define BPF_INDICES 512
 #define BPF_SLOTS 64
 
+/* More vCPUs than that share a row. */
+#define BPF_MAX_ROWS 65536
+
 /* Row 0 is of all vCPUs for which there is no row, row 1 of those that ended. */
 #define BPF_ROW_SHARED 0
 #define BPF_ROW_ENDED 1
@@ -37,13 +40,8 @@ enum bpf_count {
 	BPF_COUNTS,
 };
 
-/* What the time since @stamp is. */
-enum bpf_state {
-	/* nothing that is counted: it has not entered yet */
-	BPF_OUTSIDE,
-	BPF_IN_GUEST,
-	BPF_IN_HANDLE,
-};
+/* The slot of a vCPU that is in its guest. */
+#define BPF_NO_SLOT BPF_SLOTS
 
 /* A vCPU, which alone writes it. */
 struct bpf_row {
@@ -56,7 +54,7 @@ struct bpf_row {
 	unsigned int pid;
 	/* <pid>-<fd>, or empty */
 	char vm_name[BPF_VM_NAME];
-	/* CLOCK_MONOTONIC, ns */
+	/* since when it is in its guest, or handled; CLOCK_MONOTONIC, ns; 0 is outside */
 	unsigned long long stamp;
 	/* when it left the CPU or KVM_RUN, or 0 */
 	unsigned long long preempted_at;
@@ -64,7 +62,7 @@ struct bpf_row {
 	/* preempted since the exit, and since when */
 	unsigned long long preempted;
 	unsigned long long preempted_from;
-	unsigned int state;
+	/* of the exit that is handled */
 	unsigned int slot;
 	unsigned int l2;
 	/* of the row itself */

@@ -91,6 +91,9 @@ const volatile bool has_cast = false;
 const volatile bool is_svm = false;
 const volatile bool has_times = true;
 const volatile bool has_histograms = false;
+/* Rows are in a map of their own, because this kernel has none so large for .bss. */
+const volatile bool rows_in_map = false;
+const volatile unsigned long long nr_rows = 1;
 
 /* Nothing is counted before all programs are attached. */
 bool counting = false;
@@ -114,14 +117,16 @@ unsigned int indices[BPF_SLOTS] = {};
 unsigned int nr_slots = 0;
 /* the row of the vCPU that ran last on a CPU */
 unsigned int current_row[BPF_MAX_CPUS] = {};
+/* The last one here, because it is cut to what is needed. */
+struct bpf_row rows[BPF_MAX_ROWS] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, BPF_ROW_FIRST);
+	__uint(max_entries, 1);
 	__type(key, unsigned int);
 	__type(value, struct bpf_row);
-} rows SEC(".maps");
+} more_rows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -146,12 +151,29 @@ struct {
 	__type(value, unsigned int);
 } free_rows SEC(".maps");
 
+/*
+ * What a program can rely on.  Each look at .rodata takes two instructions at each
+ * exit, so the programs of usual kernels have it built in.
+ */
+struct abilities {
+	bool cast;
+	bool svm;
+	bool times;
+	bool histograms;
+	bool in_map;
+};
+
+#define ANY_ABILITIES                                                     \
+	((struct abilities){ has_cast, is_svm, has_times, has_histograms, \
+			     rows_in_map })
+
 /* 8 bytes of the kernel's memory, 0 if they cannot be read. */
-static __always_inline unsigned long long read_word(unsigned long long address)
+static __always_inline unsigned long long load_word(unsigned long long address,
+						    bool cast)
 {
 	unsigned long long word = 0;
 
-	if (has_cast) {
+	if (cast) {
 		const struct timespec64 *at = bpf_rdonly_cast(
 			(void *)address,
 			bpf_core_type_id_kernel(struct timespec64));
@@ -162,30 +184,37 @@ static __always_inline unsigned long long read_word(unsigned long long address)
 	return word;
 }
 
-static __always_inline unsigned int read_reason(unsigned long long vcpu)
+static __always_inline unsigned long long read_word(unsigned long long address)
 {
-	unsigned long long vmcb;
+	return load_word(address, has_cast);
+}
 
-	if (is_svm) {
-		vmcb = read_word(vcpu +
-				 bpf_core_field_offset(struct vcpu_svm, vmcb));
-		return read_word(
-			vmcb +
-			bpf_core_field_offset(struct vmcb, control.exit_code));
+static __always_inline unsigned int read_reason(unsigned long long vcpu,
+						struct abilities can)
+{
+	unsigned long long vmcb, offset;
+
+	if (can.svm) {
+		vmcb = load_word(vcpu + bpf_core_field_offset(struct vcpu_svm,
+							      vmcb),
+				 can.cast);
+		return load_word(vmcb + bpf_core_field_offset(
+						struct vmcb, control.exit_code),
+				 can.cast);
 	}
 	if (bpf_core_field_exists(struct vcpu_vmx___vt, vt.exit_reason))
-		return read_word(vcpu +
-				 bpf_core_field_offset(struct vcpu_vmx___vt,
-						       vt.exit_reason));
-	return read_word(vcpu +
-			 bpf_core_field_offset(struct vcpu_vmx, exit_reason));
+		offset = bpf_core_field_offset(struct vcpu_vmx___vt,
+					       vt.exit_reason);
+	else
+		offset = bpf_core_field_offset(struct vcpu_vmx, exit_reason);
+	return load_word(vcpu + offset, can.cast);
 }
 
 /* What stands for an exit number, or BPF_INDICES. */
-static __always_inline unsigned int index_of(unsigned int reason)
+static __always_inline unsigned int index_of(unsigned int reason, bool svm)
 {
 	/* Bit 31 of a VMX exit reason is a failed entry, 27 and 26 are SGX's. */
-	if (!is_svm)
+	if (!svm)
 		reason &= 0xffff;
 	if (reason < BPF_LOW)
 		return reason;
@@ -211,9 +240,9 @@ static __noinline unsigned int take_slot(unsigned int index)
 	return old ? old : slot;
 }
 
-static __always_inline unsigned int slot_of(unsigned int reason)
+static __always_inline unsigned int slot_of(unsigned int reason, bool svm)
 {
-	unsigned int index = index_of(reason);
+	unsigned int index = index_of(reason, svm);
 	unsigned int slot;
 
 	if (index >= BPF_INDICES)
@@ -245,6 +274,22 @@ static __always_inline void set_name(struct bpf_row *row, struct kvm *kvm)
 	row->vm_name[BPF_VM_NAME - 1] = '\0';
 }
 
+/* NULL of a number that no row has. */
+static __always_inline struct bpf_row *row_of(unsigned int number, bool in_map)
+{
+	unsigned long long at;
+
+	if (in_map)
+		return bpf_map_lookup_elem(&more_rows, &number);
+	at = number;
+	/* First it is compared, and then multiplied: else the verifier cannot know. */
+	barrier_var(at);
+	if (at >= nr_rows)
+		return NULL;
+	barrier_var(at);
+	return &rows[at];
+}
+
 /* A vCPU that comes to this CPU, or that is new. */
 static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 {
@@ -260,7 +305,7 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 		return *known;
 	if (bpf_map_pop_elem(&free_rows, &number))
 		number = BPF_ROW_SHARED;
-	row = bpf_map_lookup_elem(&rows, &number);
+	row = row_of(number, rows_in_map);
 	if (!row || number == BPF_ROW_SHARED) {
 		__sync_fetch_and_add(&nr_shared, 1);
 		return BPF_ROW_SHARED;
@@ -270,7 +315,8 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	row->vcpu_id = vcpu->vcpu_id;
 	row->pid = read_field(vcpu->kvm, struct kvm, userspace_pid);
 	set_name(row, vcpu->kvm);
-	row->state = BPF_OUTSIDE;
+	row->stamp = 0;
+	row->slot = BPF_NO_SLOT;
 	row->preempted_at = row->user_at = row->preempted = row->extra = 0;
 	row->number = number;
 	row->first_exits = row->last_exits = vcpu->stat.exits;
@@ -279,19 +325,30 @@ static __noinline int find_row_slowly(struct kvm_vcpu *vcpu)
 	return number;
 }
 
-/* The shared one has no vCPU and no times; NULL if nothing is counted yet. */
-static __always_inline struct bpf_row *find_row(struct kvm_vcpu *vcpu)
+static __always_inline unsigned int *row_of_this_cpu(void)
 {
-	const unsigned int cpu = bpf_get_smp_processor_id() &
-				 (BPF_MAX_CPUS - 1);
-	unsigned int number = current_row[cpu];
-	struct bpf_row *row = bpf_map_lookup_elem(&rows, &number);
+	return &current_row[bpf_get_smp_processor_id() & (BPF_MAX_CPUS - 1)];
+}
 
-	if (row && row->vcpu == (unsigned long long)vcpu)
-		return row;
-	number = find_row_slowly(vcpu);
-	current_row[cpu] = number;
-	return bpf_map_lookup_elem(&rows, &number);
+/* That of this vCPU, if it ran here before; or NULL. */
+static __always_inline struct bpf_row *find_row(struct kvm_vcpu *vcpu,
+						bool in_map)
+{
+	struct bpf_row *row = row_of(*row_of_this_cpu(), in_map);
+
+	return row && row->vcpu == (unsigned long long)vcpu ? row : NULL;
+}
+
+/*
+ * That of any vCPU.  The shared one has no vCPU and no times; NULL if nothing is
+ * counted yet.
+ */
+static __noinline struct bpf_row *find_any_row(struct kvm_vcpu *vcpu)
+{
+	const unsigned int number = find_row_slowly(vcpu);
+
+	*row_of_this_cpu() = number;
+	return row_of(number, rows_in_map);
 }
 
 static __always_inline unsigned long long *counts_of(struct bpf_row *row)
@@ -299,81 +356,136 @@ static __always_inline unsigned long long *counts_of(struct bpf_row *row)
 	return row->counts[row->slot & (BPF_SLOTS - 1)];
 }
 
-static __always_inline int exited(struct kvm_vcpu *vcpu)
+static __always_inline bool is_handled(const struct bpf_row *row)
 {
-	unsigned long long now, *counts;
+	return row->slot < BPF_SLOTS;
+}
+
+static __always_inline unsigned int slot_of_exit(struct kvm_vcpu *vcpu,
+						 struct abilities can)
+{
+	return slot_of(read_reason((unsigned long long)vcpu, can), can.svm) &
+	       (BPF_SLOTS - 1);
+}
+
+/* Several vCPUs may write this one. */
+static __noinline int count_shared(struct kvm_vcpu *vcpu)
+{
+	struct bpf_row *row = row_of(BPF_ROW_SHARED, rows_in_map);
+	unsigned int slot;
+
+	if (!row || !vcpu)
+		return 0;
+	slot = slot_of_exit(vcpu, ANY_ABILITIES);
+	__sync_fetch_and_add(&row->counts[slot][BPF_EXITS], 1);
+	return 0;
+}
+
+static __always_inline int exited(struct kvm_vcpu *vcpu, struct abilities can)
+{
+	unsigned long long now, stamp, *counts;
 	struct bpf_row *row;
+	unsigned int slot;
 
 	if (!vcpu)
 		return 0;
-	row = find_row(vcpu);
-	if (!row)
-		return 0;
-	row->slot = slot_of(read_reason((unsigned long long)vcpu));
-	counts = counts_of(row);
-	if (!row->vcpu) {
-		/* Several vCPUs may write this one. */
-		__sync_fetch_and_add(&counts[BPF_EXITS], 1);
-		return 0;
+	row = find_row(vcpu, can.in_map);
+	if (!row) {
+		row = find_any_row(vcpu);
+		if (!row)
+			return 0;
+		if (!row->vcpu)
+			return count_shared(vcpu);
 	}
-	if (has_times) {
+	if (can.times) {
+		stamp = row->stamp;
 		/* It entered before we came: what has an end is counted. */
-		if (row->state == BPF_OUTSIDE)
+		if (!stamp)
 			return 0;
 		now = bpf_ktime_get_ns();
-		row->guest += now - row->stamp;
+		row->guest += now - stamp;
 		row->stamp = now;
-		row->state = BPF_IN_HANDLE;
-		row->preempted = row->extra = 0;
+		row->preempted = 0;
+		if (can.histograms)
+			row->extra = 0;
 	} else {
 		/* KVM counts this one, too, before or after we are called. */
 		row->last_exits = vcpu->stat.exits + 1;
 	}
+	slot = slot_of_exit(vcpu, can);
+	if (can.times)
+		row->slot = slot;
+	counts = row->counts[slot];
 	counts[BPF_EXITS]++;
 	/* Unlike hflags, whose bits are other ones in 6.1. */
-	row->l2 = vcpu->stat.guest_mode;
-	if (row->l2)
+	if (vcpu->stat.guest_mode) {
 		counts[BPF_L2_EXITS]++;
+		row->l2 = 1;
+	}
 	return 0;
 }
 
+/* Those of kernels that can do all, by what the tool wants to know. */
+#define EXIT_PROGRAM(name, svm, times, histograms)                            \
+	SEC("tp_btf/kvm_exit")                                                \
+	int BPF_PROG(name, struct kvm_vcpu *vcpu)                             \
+	{                                                                     \
+		return exited(vcpu, (struct abilities){ true, svm, times,     \
+							histograms, false }); \
+	}
+
+EXIT_PROGRAM(on_vmx_exit_counts, false, false, false)
+EXIT_PROGRAM(on_vmx_exit_times, false, true, false)
+EXIT_PROGRAM(on_vmx_exit_histograms, false, true, true)
+EXIT_PROGRAM(on_svm_exit_counts, true, false, false)
+EXIT_PROGRAM(on_svm_exit_times, true, true, false)
+EXIT_PROGRAM(on_svm_exit_histograms, true, true, true)
+
+/* That of others. */
 SEC("tp_btf/kvm_exit")
 int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
 {
-	return exited(vcpu);
+	return exited(vcpu, ANY_ABILITIES);
 }
 
 /* The same before 5.16. */
 SEC("tp_btf/kvm_exit")
 int BPF_PROG(on_exit_with_reason, unsigned int reason, struct kvm_vcpu *vcpu)
 {
-	return exited(vcpu);
+	return exited(vcpu, ANY_ABILITIES);
 }
 
-/* The bucket of model/latency.h's bucket_of(): BPF cannot count leading zeros. */
+/* The number of the highest bit: BPF cannot count leading zeros. */
+#define LOG_OF_4(n) n, n, n, n
+#define LOG_OF_16(n) LOG_OF_4(n), LOG_OF_4(n), LOG_OF_4(n), LOG_OF_4(n)
+#define LOG_OF_64(n) LOG_OF_16(n), LOG_OF_16(n), LOG_OF_16(n), LOG_OF_16(n)
+static const unsigned char log_of[256] = {
+	0,
+	0,
+	1,
+	1,
+	LOG_OF_4(2),
+	LOG_OF_4(3),
+	LOG_OF_4(3),
+	LOG_OF_16(4),
+	LOG_OF_16(5),
+	LOG_OF_16(5),
+	LOG_OF_64(6),
+	LOG_OF_64(7),
+	LOG_OF_64(7),
+};
+
+/* The bucket of model/latency.h's bucket_of(). */
 static __always_inline unsigned int bucket_of(unsigned long long time)
 {
-	unsigned int bucket = 0, rest = time >> 7;
-
-	if (time >> 30)
-		return BPF_BUCKETS - 1;
-	if (rest >> 16) {
-		bucket = 16;
-		rest >>= 16;
-	}
-	if (rest >> 8) {
-		bucket += 8;
-		rest >>= 8;
-	}
-	if (rest >> 4) {
-		bucket += 4;
-		rest >>= 4;
-	}
-	if (rest >> 2) {
-		bucket += 2;
-		rest >>= 2;
-	}
-	return bucket + (rest >> 1);
+	/* The masks are for the verifier. */
+	if (time < 1 << 15)
+		return log_of[time >> 7 & 0xff];
+	if (time < 1 << 23)
+		return 8 + log_of[time >> 15 & 0xff];
+	if (time < 1 << 30)
+		return 16 + log_of[time >> 23 & 0xff];
+	return BPF_BUCKETS - 1;
 }
 
 static __always_inline void put_time(struct bpf_histogram *histogram,
@@ -407,33 +519,51 @@ static __always_inline void put_exit(const struct bpf_row *row,
 	put_time(histogram, BPF_TOTAL_ONLY, handle + row->extra);
 }
 
-SEC("tp_btf/kvm_entry")
-int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
+static __always_inline int entered(struct kvm_vcpu *vcpu, bool with_histograms,
+				   bool in_map)
 {
 	unsigned long long now, handle, *counts;
 	struct bpf_row *row;
+	unsigned int slot;
 
 	if (!vcpu)
 		return 0;
-	row = find_row(vcpu);
-	if (!row || !row->vcpu)
-		return 0;
+	row = find_row(vcpu, in_map);
+	if (!row) {
+		row = find_any_row(vcpu);
+		if (!row || !row->vcpu)
+			return 0;
+	}
 	now = bpf_ktime_get_ns();
-	if (row->state == BPF_IN_HANDLE) {
-		counts = counts_of(row);
+	slot = row->slot;
+	if (slot < BPF_SLOTS) {
+		counts = row->counts[slot];
 		handle = now - row->stamp;
 		counts[BPF_HANDLE] += handle;
-		if (row->l2)
+		if (row->l2) {
 			counts[BPF_L2_HANDLE] += handle;
-		if (has_histograms)
+			row->l2 = 0;
+		}
+		if (with_histograms)
 			put_exit(row, handle);
-	} else if (row->state == BPF_OUTSIDE) {
+		row->slot = BPF_NO_SLOT;
+	} else if (!row->stamp) {
 		row->first_exits = row->last_exits = vcpu->stat.exits;
 	}
 	row->stamp = now;
-	row->state = BPF_IN_GUEST;
 	return 0;
 }
+
+#define ENTRY_PROGRAM(name, histograms, in_map)           \
+	SEC("tp_btf/kvm_entry")                           \
+	int BPF_PROG(name, struct kvm_vcpu *vcpu)         \
+	{                                                 \
+		return entered(vcpu, histograms, in_map); \
+	}
+
+ENTRY_PROGRAM(on_entry_times, false, false)
+ENTRY_PROGRAM(on_entry_histograms, true, false)
+ENTRY_PROGRAM(on_entry, has_histograms, rows_in_map)
 
 /* Charge what began at @from to a column, and not to the exit's handling. */
 static __always_inline unsigned long long
@@ -441,7 +571,7 @@ charge(struct bpf_row *row, unsigned long long from, enum bpf_count count)
 {
 	unsigned long long now = bpf_ktime_get_ns(), time = now - from;
 
-	if (row->state != BPF_IN_HANDLE || from < row->stamp)
+	if (!is_handled(row) || from < row->stamp)
 		return 0;
 	counts_of(row)[count] += time;
 	if (count != BPF_WAIT)
@@ -471,11 +601,13 @@ int BPF_PROG(on_put, struct kvm_vcpu *vcpu)
 {
 	struct bpf_row *row;
 
-	row = find_row(vcpu);
+	row = find_row(vcpu, rows_in_map);
+	if (!row)
+		row = find_any_row(vcpu);
 	if (!row)
 		return 0;
 	nr_puts++;
-	if (row->state != BPF_IN_HANDLE)
+	if (!is_handled(row))
 		return 0;
 	/* All that it has seen is in there. */
 	row->last_exits = vcpu->stat.exits;
@@ -491,7 +623,9 @@ int BPF_PROG(on_load, struct kvm_vcpu *vcpu)
 {
 	struct bpf_row *row;
 
-	row = find_row(vcpu);
+	row = find_row(vcpu, rows_in_map);
+	if (!row)
+		row = find_any_row(vcpu);
 	if (!row)
 		return 0;
 	if (row->preempted_at) {
@@ -510,10 +644,7 @@ int BPF_PROG(on_load, struct kvm_vcpu *vcpu)
 SEC("tp_btf/kvm_vcpu_wakeup")
 int BPF_PROG(on_wakeup, unsigned long long ns)
 {
-	const unsigned int cpu = bpf_get_smp_processor_id() &
-				 (BPF_MAX_CPUS - 1);
-	unsigned int number = current_row[cpu];
-	struct bpf_row *row = bpf_map_lookup_elem(&rows, &number);
+	struct bpf_row *row = row_of(*row_of_this_cpu(), rows_in_map);
 	unsigned long long from;
 
 	if (!counting)
@@ -564,8 +695,8 @@ int BPF_PROG(on_destroy, struct kvm_vcpu *vcpu)
 	if (!number)
 		return 0;
 	taken = *number;
-	row = bpf_map_lookup_elem(&rows, &taken);
-	sum = bpf_map_lookup_elem(&rows, &ended);
+	row = row_of(taken, rows_in_map);
+	sum = row_of(ended, rows_in_map);
 	if (!row || !sum || taken < BPF_ROW_FIRST)
 		return 0;
 	__sync_fetch_and_add(&nr_destroyed, 1);
