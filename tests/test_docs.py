@@ -92,6 +92,7 @@ ELSEWHERE = {
         "sudo systemd-sysusers && sudo systemctl daemon-reload",
         "sudo systemctl enable --now exitstat-record.service exitstat-textfile.timer",
     ), "test_packaging.py::test_enabled_as_the_readme_says"),
+    "sudo systemctl enable --now exitstat-attach.service": "test_packaging.py::test_attach_is_enabled",
     # By make check-packages.
     **dict.fromkeys((
         "sudo apt install --no-install-recommends linux-headers-$(uname -r) "

@@ -15,9 +15,9 @@
 
 /* How many instructions an exit costs more, see Documentation/performance.md. */
 static const char *const prices[NR_LEVELS] = {
-	[LEVEL_COUNTS] = "180",
-	[LEVEL_TIMES] = "430",
-	[LEVEL_HISTOGRAMS] = "500",
+	[LEVEL_COUNTS] = "145",
+	[LEVEL_TIMES] = "380",
+	[LEVEL_HISTOGRAMS] = "430",
 };
 
 /* How long KVM may count exits of which no event tells. */
