@@ -1223,7 +1223,7 @@ def test_valgrind(vms):
                      *([] if args in (["-x"], ["--help"])
                        else ["--debugfs", vms.path]))
         assert result.returncode == status, result.stderr
-    vms.put(text_of(total=(1, 1)))
+    vms.put(text_of(total=(1,) * len(COUNTS)))
     result = run("valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
                  "--errors-for-leak-kinds=all", SHARED, "--debugfs", vms.path)
     assert result.returncode == 1, result.stderr

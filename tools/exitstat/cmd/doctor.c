@@ -9,9 +9,10 @@
 static const struct command_usage usage = {
 	.name = "doctor",
 	.operands = "",
-	.text = "Tell what can count VM-exits on this host, what cannot and why, and what decides\n"
-		"how many there are and what they take: KVM's modules and parameters, mitigations,\n"
-		"the machine.  Changes nothing.  Without root it sees less.",
+	.text = "Tell what can count VM-exits on this host, what cannot and why, and what\n"
+		"decides how many there are and what they take: KVM's modules and their\n"
+		"parameters, mitigations, the machine.  Changes nothing.  Without root it sees\n"
+		"less.",
 	.options = TAKES_JSON | TAKES_MEASURE | TAKES_DEBUGFS | TAKES_SYSFS,
 };
 
