@@ -252,7 +252,7 @@ def test_two_hundred_vms(stock_svm):
         "sleep 0.$((i % 3))$((i % 10)); kill -KILL $vm; wait $vm 2>/dev/null; done; exec 9>&-; rm /tmp/fifo; "
         "touch /tmp/stop; sleep 1; busybox killall -TERM exitstat; until [ -e /tmp/status ]; do sleep 0.1; done; wait; "
         "exitstat detach; rm /tmp/stop /tmp/status; exitstat report /tmp/recording --json; rm /tmp/recording", 240)
-    statuses, document = output.split("{", 1)
+    statuses, document = output.replace("Terminated", "").split("{", 1)
     # A VM that has gone, or nothing attached just now, is no error of ours.
     assert set(statuses.split()) <= {"0", "1", "77", "143"} and statuses.split().count("0") > 10, statuses
     host, = json.loads("{" + document)["scopes"]
@@ -276,7 +276,7 @@ def test_lockdown_confidentiality(own_machine):
             assert "before 6.2" in output, output
         else:
             assert exits(json.loads(output.splitlines()[0])["scopes"][0])[nr.CPUID] == 1000
-    _, facts = examine(machine)
+    _, facts = examine(machine, status=77 if release < (6, 2) else 0)
     assert facts["kernel", "lockdown"][0] == "confidentiality"
 
 
