@@ -51,6 +51,7 @@
 #include <linux/debugfs.h>
 #include <linux/kobject.h>
 #include <linux/moduleparam.h>
+#include <linux/random.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -71,6 +72,8 @@
 
 #define KVM_EXIT_LEAF_SVM	BIT(0)
 #define KVM_EXIT_LEAF_HOST	BIT(1)
+/* its index 1 has a generation */
+#define KVM_EXIT_LEAF_GENERATION BIT(2)
 
 static const char * const kvm_exit_columns[KVM_EXIT_COLUMNS] = {
 	[KVM_EXIT_EXITS] = "exits",
@@ -105,6 +108,11 @@ EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_exit_hist_base);
 
 /* Rows given away.  The first is for KVM_EXIT_SLOT_OTHER. */
 static unsigned int kvm_exit_hist_rows = 1;
+/* Slots that have got one, or for which somebody is about to take one. */
+static unsigned long kvm_exit_hist_claimed[BITS_TO_LONGS(KVM_EXIT_SLOTS)];
+
+/* Of this loading of the module, as that of a vCPU. */
+static u64 kvm_exit_host_generation __ro_after_init;
 
 /* What the vendor module told, or NULL if none is loaded. */
 static const struct kvm_exit_isa *kvm_exit_vendor_isa;
@@ -270,6 +278,7 @@ int __init kvm_exit_stats_init(void)
 		     sizeof(struct kvm_exit_hist) > SZ_32K);
 	BUILD_BUG_ON(sizeof(struct kvm_exit_counts) % sizeof(u64));
 
+	kvm_exit_host_generation = get_random_u64();
 	kvm_exit_counts_cpu = alloc_percpu(struct kvm_exit_counts);
 	if (!kvm_exit_counts_cpu)
 		return -ENOMEM;
@@ -298,6 +307,7 @@ int kvm_exit_stats_vcpu_create(struct kvm_vcpu *vcpu)
 	struct kvm_exit_clock *clock = &vcpu->exit_clock;
 
 	kvm_exit_clock_stop(clock);
+	clock->generation = get_random_u64();
 	if (!kvm_exit_histograms)
 		return 0;
 
@@ -323,21 +333,28 @@ static __always_inline u64 kvm_exit_cycles(struct kvm_vcpu *vcpu, u64 now,
 	return 0;
 }
 
-/* Find the row of a slot, or give it one of those that are left. */
-static __always_inline unsigned int kvm_exit_hist_row(unsigned int slot)
+/*
+ * Find the row of a slot, or give it one of those that are left if it @may_take
+ * one.  0 is OTHER's row.
+ */
+static __always_inline unsigned int kvm_exit_hist_row(unsigned int slot,
+						      bool may_take)
 {
 	unsigned int row = READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
 
-	if (row || slot == KVM_EXIT_SLOT_OTHER ||
+	if (row || slot == KVM_EXIT_SLOT_OTHER || !may_take ||
 	    READ_ONCE(kvm_exit_hist_rows) >= KVM_EXIT_ROWS)
 		return row;
 
-	/* Two CPUs at once may waste a row. */
+	/* Of CPUs that come at once one takes a row, and none is wasted. */
+	if (arch_test_and_set_bit(slot, kvm_exit_hist_claimed))
+		return READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
+
 	row = xadd(&kvm_exit_hist_rows, 1);
-	if (row < KVM_EXIT_ROWS)
-		arch_cmpxchg(&kvm_exit_hist_base[slot], 0,
-			     row * KVM_EXIT_BUCKETS);
-	return READ_ONCE(kvm_exit_hist_base[slot]) / KVM_EXIT_BUCKETS;
+	if (row >= KVM_EXIT_ROWS)
+		return 0;
+	WRITE_ONCE(kvm_exit_hist_base[slot], row * KVM_EXIT_BUCKETS);
+	return row;
 }
 
 /* The maxima of one time, and the limit of the fast path. */
@@ -360,9 +377,18 @@ static __always_inline void kvm_exit_hist_record(struct kvm_vcpu *vcpu,
 						 unsigned int slot, u64 handle,
 						 u64 total)
 {
-	struct kvm_exit_hist *hist = vcpu->exit_clock.hist;
-	unsigned int row = kvm_exit_hist_row(slot);
+	struct kvm_exit_clock *clock = &vcpu->exit_clock;
+	struct kvm_exit_hist *hist = clock->hist;
+	/*
+	 * Rows are the host's.  What exits from a nested guest is up to the
+	 * guest's hypervisor, which must not use them up.
+	 */
+	unsigned int row = kvm_exit_hist_row(slot, !clock->l2);
 	unsigned long base = row * KVM_EXIT_BUCKETS, i;
+
+	/* Or its next exit took the fast path, and the slot never got a row. */
+	if (!row && READ_ONCE(kvm_exit_hist_rows) < KVM_EXIT_ROWS)
+		slot = KVM_EXIT_SLOT_OTHER;
 
 	kvm_exit_hist_max(hist, KVM_EXIT_TIME_HANDLE, slot, row, handle);
 	kvm_exit_hist_max(hist, KVM_EXIT_TIME_TOTAL, slot, row, total);
@@ -595,28 +621,54 @@ static u64 kvm_exit_slot_sum(struct kvm *kvm, enum kvm_exit_column column,
 						  slots[column][slot]));
 }
 
-static u64 kvm_exit_total(struct kvm *kvm, enum kvm_exit_column column)
+static u64 kvm_exit_column_sum(const struct kvm_exit_counts *counts,
+			       enum kvm_exit_column column)
 {
 	unsigned int slot;
 	u64 sum = 0;
 
 	for (slot = 0; slot < KVM_EXIT_SLOTS; slot++)
-		sum += kvm_exit_slot_sum(kvm, column, slot);
+		sum += READ_ONCE(counts->slots[column][slot]);
 	return sum;
 }
 
+/* One vCPU after the other: a guest can have thousands of them. */
+static u64 kvm_exit_total(struct kvm *kvm, enum kvm_exit_column column)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+	u64 sum = 0;
+	int cpu;
+
+	if (kvm) {
+		kvm_for_each_vcpu(i, vcpu, kvm)
+			sum += kvm_exit_column_sum(&vcpu->stat.exit_counts,
+						   column);
+		return sum;
+	}
+
+	for_each_possible_cpu(cpu)
+		sum += kvm_exit_column_sum(per_cpu_ptr(kvm_exit_counts_cpu, cpu),
+					   column);
+	return sum;
+}
+
+/*
+ * It changes when counters begin anew: a VM's when it is made again, as after a
+ * migration or a restart of its VMM, the host's with the module.
+ */
+static u64 kvm_exit_generation_of(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = kvm ? kvm_get_vcpu(kvm, 0) : NULL;
+
+	return vcpu ? vcpu->exit_clock.generation : kvm_exit_host_generation;
+}
+
+/* Those between the known ones are all zeros. */
 static bool kvm_exit_is_leaf(u32 function)
 {
-	switch (function) {
-	case KVM_EXIT_LEAF_SIGNATURE:
-	case KVM_EXIT_LEAF_INFO:
-	case KVM_EXIT_LEAF_CYCLES:
-	case KVM_EXIT_LEAF_EXITS:
-	case KVM_EXIT_LEAF_ALL_CYCLES:
-	case KVM_EXIT_LEAF_ALL_EXITS:
-		return true;
-	}
-	return false;
+	return function >= KVM_EXIT_LEAF_SIGNATURE &&
+	       function <= KVM_EXIT_LEAF_ALL_EXITS;
 }
 
 /*
@@ -642,7 +694,9 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 	if (kvm_find_cpuid_entry(vcpu, function))
 		return false;
 
-	if (READ_ONCE(kvm_exit_cpuid_cpl0) && kvm_x86_call(get_cpl)(vcpu))
+	/* Nobody tells the mode of a guest whose registers are encrypted. */
+	if (READ_ONCE(kvm_exit_cpuid_cpl0) &&
+	    (vcpu->arch.guest_state_protected || kvm_x86_call(get_cpl)(vcpu)))
 		return false;
 
 	if (scope == KVM_EXIT_CPUID_HOST)
@@ -658,10 +712,17 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 		*edx = sigptr[2];
 		break;
 	case KVM_EXIT_LEAF_INFO:
+		if (index == 1) {
+			value = kvm_exit_generation_of(kvm);
+			*eax = lower_32_bits(value);
+			*ebx = upper_32_bits(value);
+			break;
+		}
 		*eax = KVM_EXIT_STATS_ABI;
 		*ebx = isa->nr_end;
 		*ecx = (isa->is_svm ? KVM_EXIT_LEAF_SVM : 0) |
-		       (kvm ? 0 : KVM_EXIT_LEAF_HOST);
+		       (kvm ? 0 : KVM_EXIT_LEAF_HOST) |
+		       KVM_EXIT_LEAF_GENERATION;
 		*edx = tsc_khz;
 		break;
 	case KVM_EXIT_LEAF_ALL_EXITS:
@@ -674,7 +735,8 @@ bool kvm_exit_stats_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index,
 		*ebx = upper_32_bits(value);
 		*ecx = lower_32_bits(value);
 		break;
-	default:
+	case KVM_EXIT_LEAF_CYCLES:
+	case KVM_EXIT_LEAF_EXITS:
 		slot = isa->nr_to_slot(index);
 		if (slot < 0) {
 			*edx = slot == -ENOENT ? ~0u : 0;
@@ -917,34 +979,44 @@ static int kvm_exit_latency_host_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kvm_exit_latency_host);
 
+/*
+ * A name of the directory of the host must not be one of a VM's: kvm_stat reads
+ * such files of VMs as if each were a number.
+ */
 static void kvm_exit_stats_create(struct dentry *dir, void *data,
+				  const char *scope,
 				  const struct file_operations *stats,
 				  const struct file_operations *latency)
 {
+	char name[24];
+
 	if (!kvm_exit_isa())
 		return;
 
 	/* Mode 0444: lockdown refuses debugfs files with a write bit. */
-	debugfs_create_file("exit_stats", 0444, dir, data, stats);
-	if (kvm_exit_histograms)
-		debugfs_create_file("exit_latency", 0444, dir, data, latency);
+	snprintf(name, sizeof(name), "%sexit_stats", scope);
+	debugfs_create_file(name, 0444, dir, data, stats);
+	if (!kvm_exit_histograms)
+		return;
+	snprintf(name, sizeof(name), "%sexit_latency", scope);
+	debugfs_create_file(name, 0444, dir, data, latency);
 }
 
 void kvm_exit_stats_debugfs_host(struct dentry *dir)
 {
-	kvm_exit_stats_create(dir, NULL, &kvm_exit_stats_host_fops,
+	kvm_exit_stats_create(dir, NULL, "", &kvm_exit_stats_host_fops,
 			      &kvm_exit_latency_host_fops);
 }
 
 void kvm_exit_stats_debugfs_vm(struct kvm *kvm)
 {
-	kvm_exit_stats_create(kvm->debugfs_dentry, kvm, &kvm_exit_stats_vm_fops,
-			      &kvm_exit_latency_vm_fops);
+	kvm_exit_stats_create(kvm->debugfs_dentry, kvm, "vm_",
+			      &kvm_exit_stats_vm_fops, &kvm_exit_latency_vm_fops);
 }
 
 void kvm_exit_stats_debugfs_vcpu(struct kvm_vcpu *vcpu, struct dentry *dir)
 {
-	kvm_exit_stats_create(dir, vcpu, &kvm_exit_stats_vcpu_fops,
+	kvm_exit_stats_create(dir, vcpu, "vcpu_", &kvm_exit_stats_vcpu_fops,
 			      &kvm_exit_latency_vcpu_fops);
 }
 

@@ -381,6 +381,51 @@ static void test_divided(struct kunit *test)
 			t->hist->max[KVM_EXIT_TIME_HANDLE][row]);
 }
 
+/* A nested guest's exits take nobody's row away, and later ones get theirs. */
+static void test_nested_rows(struct kunit *test)
+{
+	const struct kvm_exit_isa *isa = kvm_exit_isa();
+	struct exit_stats_test *t = test->priv;
+	unsigned int slot, last = 0, seen = 0, before = 0, after = 0;
+	u32 nr;
+
+	if (!t->clock->hist || !isa) {
+		kunit_skip(test, "there are no histograms");
+		return;
+	}
+
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, TEST_SLOT);
+	enter_guest_mode(t->vcpu);
+	kvm_exit_enter_guest_mode(t->vcpu);
+	vmentry(t->vcpu);
+	for (slot = 0; slot < KVM_EXIT_SLOT_OTHER; slot++) {
+		if (isa->slot_to_nr(slot, &nr))
+			continue;
+		seen++;
+		before += !kvm_exit_hist_base[slot];
+		vmexit(t->vcpu, slot);
+		vmentry(t->vcpu);
+		after += !kvm_exit_hist_base[slot];
+		if (!kvm_exit_hist_base[slot])
+			last = slot;
+	}
+	/* On a host that has seen little, more than there are rows. */
+	KUNIT_EXPECT_GT(test, before, 40u);
+	KUNIT_EXPECT_EQ(test, after, before);
+	/* They are not lost. */
+	KUNIT_EXPECT_LE(test, (u64)seen,
+			hist_sum(t->hist, KVM_EXIT_TIME_HANDLE));
+
+	/* The first exit of such a reason that is not nested. */
+	vmexit(t->vcpu, last);
+	leave_guest_mode(t->vcpu);
+	vmentry(t->vcpu);
+	vmexit(t->vcpu, last);
+	vmentry(t->vcpu);
+	KUNIT_EXPECT_GT(test, kvm_exit_hist_base[last], 0);
+}
+
 /* A vCPU that is in userspace while it is switched off and on. */
 static void test_stopped(struct kunit *test)
 {
@@ -426,6 +471,7 @@ static struct kunit_case exit_stats_test_cases[] = {
 	KUNIT_CASE(test_ioctl),
 	KUNIT_CASE(test_wild_slots),
 	KUNIT_CASE(test_divided),
+	KUNIT_CASE(test_nested_rows),
 	KUNIT_CASE(test_stopped),
 	KUNIT_CASE(test_halves),
 	{}

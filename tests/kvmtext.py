@@ -6,6 +6,12 @@ COLUMNS = ("exits", "handle_cycles", "user_cycles", "wait_cycles", "preempted_cy
 LATENCY = ("reason", "name", "time", "exits", "max_cycles", "from_cycles", "below_cycles")
 
 
+def file_of(where="", kind="exit_stats"):
+    """Below KVM's directory in debugfs: the host's file, or that of the VM or vCPU with the directory `where`."""
+    parts = [part for part in str(where).split("/") if part]
+    return "/".join([*parts, ("", "vm_", "vcpu_")[len(parts)] + kind])
+
+
 def first_line(title, keys):
     return " ".join([title, *(f"{key}={value}" for key, value in keys.items())])
 

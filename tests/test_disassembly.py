@@ -117,7 +117,7 @@ def test_off_reads_no_tsc():
 
 @pytest.mark.parametrize("name, locked", [
     # Once for each exit reason, when a histogram is given to it.
-    ("__kvm_exit_stats_vmentry", {"lock xadd", "lock cmpxchg"}),
+    ("__kvm_exit_stats_vmentry", {"lock xadd", "lock bts"}),
     ("__kvm_exit_stats_vmexit", set()),
     ("__kvm_exit_phase_end", set()),
     ("__kvm_exit_preempt_end", set()),

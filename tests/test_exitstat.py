@@ -388,7 +388,7 @@ def test_empty_vm(vms):
 
 
 def test_vm_that_ends_before_it_is_opened(vms):
-    (vms.path / "kvm/7-3/exit_stats").unlink()
+    (vms.path / "kvm/7-3/vm_exit_stats").unlink()
     check_refused(vms.run("--vm", "7"), 1, "VM 7 ended")
 
 

@@ -367,7 +367,7 @@ def test_named_vm_that_ends(host):
 @pytest.mark.parametrize("how", ["inode", "start", "counters"])
 def test_process_id_that_comes_again(host, how):
     """Another VM with the same <pid>-<fd> has nothing to do with the first."""
-    old = host.path / "kvm/200-12/exit_stats"
+    old = host.path / "kvm/200-12/vm_exit_stats"
     more = host.path.parent / "more"
     more.write_text(text_of(grown(ROWS, 1 if how == "counters" else 7), scope="vm", guest_cycles=1))
     change = f"cp {more} {old}\n"
@@ -384,7 +384,7 @@ def test_process_id_that_comes_again(host, how):
 
 def test_vm_that_is_gone_while_it_is_listed(host):
     """The directory is there, and its files are not any more."""
-    (host.path / "kvm/200-12/exit_stats").unlink()
+    (host.path / "kvm/200-12/vm_exit_stats").unlink()
     for command in "show", "list":
         out = validated(check_ok(host.run(command, "--vm", "*", "--json")))
         assert [s["vm"] for s in out["scopes"]] == ["100-11", "300-5"]
@@ -617,3 +617,17 @@ def test_guest_differences(tmp_path, programs):
             rows = scope(document)["reasons"]
             assert [row["name"] for row in rows] == ["CPUID"]
             assert 100 < rows[0]["exits"] < 400
+
+
+@pytest.mark.parametrize("host,words", [(0, "this VM was moved"), (1, "KVM was loaded anew")])
+def test_guest_that_is_moved(tmp_path, programs, host, words):
+    """Its counters begin anew on another host, and then no difference is one: not 2^64 less something."""
+    model = tmp_path / "model"
+    model.write_text(f"hypervisor0 KVMKVMKVM\nleaves 1\ntop 1342177279\nabi 1\nend 86\nsvm 0\nhost {host}\n"
+                     "khz 2893202\ngeneration 7\nmove 150\nrow 1 50000 5000000\nrow 10 100000 100000000\n")
+    result = run(MODEL, "guest", "--json", "-d", "0.1", "-n", "2", env={"CPUID_MODEL": str(model)})
+    assert result.returncode == 0 and result.stderr.count(words) == 1
+    documents = [validated(line, "exitstat.show") for line in result.stdout.splitlines()]
+    for document in documents:
+        assert [row["name"] for row in scope(document)["reasons"]] == ["CPUID"]
+        assert 0 < scope(document)["total"]["exits"] < 1000

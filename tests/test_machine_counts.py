@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from vm import Paused, by_reason, minivmm, reasons, stats
+from vm import DEBUGFS, Paused, by_reason, minivmm, reasons, stats
 
 N = 10_000
 IDLE_CYCLES = 100_000_000
@@ -80,8 +80,7 @@ def test_debugfs_equals_the_oracle(machine):
     for i, step in enumerate(vm.steps[-3:-1]):
         assert each[i].total == step["stats"]["exits"]
         assert {nr: each[i].exits(nr) for nr in each[i].rows} == by_reason(machine, step["stats"])
-    mode = machine.check(f"stat -c %a /sys/kernel/debug/kvm/{vm.dir}/exit_stats "
-                     f"/sys/kernel/debug/kvm/{vm.dir}/vcpu0/exit_stats /sys/kernel/debug/kvm/exit_stats")
+    mode = machine.check(f"cd {DEBUGFS}; stat -c %a {vm.dir}/vm_exit_stats {vm.dir}/vcpu0/vcpu_exit_stats exit_stats")
     assert mode.split() == ["444"] * 3
     vm.kill()
 

@@ -33,7 +33,7 @@ def parameter(machine):
 def test_signature_and_info(machine):
     signature, info = minivmm(machine, leaf(LEAF_SIGNATURE), leaf(LEAF_INFO))
     assert struct.pack("<4I", *registers(signature)) == b"\xff\xff\xff\x4fKVMExitStats"
-    assert registers(info)[:3] == {"vmx": (1, 86, 0), "svm": (1, 0x404, 1)}[machine.isa]
+    assert registers(info)[:3] == {"vmx": (1, 86, 4), "svm": (1, 0x404, 5)}[machine.isa]
     assert info["edx"] == int(stats(machine).keys["tsc_khz"])
 
 
@@ -93,14 +93,14 @@ def test_scope(machine, parameter):
     assert mmio_a["eax"] >= 300 and mmio_b["eax"] < 100
     assert svm or (mmio_a["eax"], mmio_b["eax"]) == (300, 0)
     assert (cpuid_a["eax"], cpuid_b["eax"]) == (2, 402)
-    assert info_a["ecx"] == info_b["ecx"] == svm
+    assert info_a["ecx"] == info_b["ecx"] == svm | 4
     parameter("exit_stats_cpuid", "host")
     host = stats(machine)
     mmio_a, cpuid_a, info_a = a.resume()[:3]
     mmio_b, cpuid_b, info_b = b.resume()[:3]
     assert mmio_a["eax"] == mmio_b["eax"] == host.exits(nr.MMIO) >= 300
     assert (cpuid_a["eax"], cpuid_b["eax"]) == (host.exits(nr.CPUID) + 2, host.exits(nr.CPUID) + 5)
-    assert info_a["ecx"] == info_b["ecx"] == 2 | svm
+    assert info_a["ecx"] == info_b["ecx"] == 2 | svm | 4
     total = stats(machine)
     a.kill()
     b.kill()
@@ -116,7 +116,7 @@ def unanswered(machine, cpl=0):
 def test_not_answered_is_as_unpatched(machine, parameter):
     """Off, out of scope, and beside the leaves: the same data, on VMX the basic leaf's."""
     # Not ours, and out of range too: what an unpatched KVM says to all of these.
-    other = registers(minivmm(machine, leaf(0x4FFFFFFB, reasons(machine).CPUID))[0])
+    other = registers(minivmm(machine, leaf(0x4FFFFEFF, reasons(machine).CPUID))[0])
     assert unanswered(machine)[0] != other
     parameter("exit_stats_cpuid", "off")
     assert unanswered(machine) == [other] * len(LEAVES)
@@ -127,6 +127,28 @@ def test_not_answered_is_as_unpatched(machine, parameter):
     parameter("exit_stats_cpuid_cpl0", "1")
     assert unanswered(machine, cpl=3) == [other] * len(LEAVES)
     assert registers(minivmm(machine, leaf(LEAF_INFO))[0])[0] == 1
+
+
+def test_leaves_between_are_zeros(machine):
+    """They are in the range that the signature's leaf has, so they are no basic leaf's data."""
+    questions = [leaf(function) for function in (0x4FFFFF02, 0x4FFFFF80, 0x4FFFFFFB)]
+    assert [registers(reply) for reply in minivmm(machine, *questions)] == [(0, 0, 0, 0)] * 3
+
+
+def test_generation(machine, parameter):
+    """The same while a VM lives, another one in the next, and that of the host goes with the module."""
+    def ask(scope):
+        parameter("exit_stats_cpuid", scope)
+        info, *both = minivmm(machine, "--vcpus=2", leaf(LEAF_INFO), leaf(LEAF_INFO, 1), f"{leaf(LEAF_INFO, 1)}@1")
+        assert info["ecx"] & 4
+        assert both[0]["ecx"] == both[0]["edx"] == 0 and registers(both[0]) == registers(both[1])
+        return registers(both[0])[:2]
+
+    assert len({ask("vm") for _ in range(3)}) == 3
+    before = ask("host")
+    assert ask("host") == before
+    machine.reload_kvm()
+    assert ask("host") != before
 
 
 def test_the_vmms_entry_wins(machine):

@@ -182,7 +182,7 @@ def test_stock_modules_do_not_mix_with_ours(machine):
 def test_a_file_that_is_open_when_its_vm_ends(svm):
     """It keeps nothing alive that the vendor module would have to end."""
     vm = Paused(svm, "vm", "--vcpus=2", "cpuid:10", "pause")
-    names = "exit_stats", "exit_latency", "vcpu0/exit_stats", "vcpu1/exit_latency"
+    names = "vm_exit_stats", "vm_exit_latency", "vcpu0/vcpu_exit_stats", "vcpu1/vcpu_exit_latency"
     for fd, name in enumerate(names, 20):
         svm.check(f"exec {fd}<{DEBUGFS}/{vm.dir}/{name}; read -r word <&{fd}; [ \"$word\" ]")
     vm.kill()

@@ -4,6 +4,7 @@ import re
 
 import pace
 import pytest
+from kvmtext import file_of
 from vm import DEBUGFS, PHASES, Paused, by_reason, minivmm, reasons, stats, time_sum
 
 
@@ -204,7 +205,7 @@ def switch_under_load(machine):
 
 def latency(machine, where=""):
     """exit_latency as {(exit reason, time): [(exits, max, from, below)]}."""
-    first, header, *rows = machine.check(f"cat {DEBUGFS}/{where}/exit_latency").splitlines()
+    first, header, *rows = machine.check(f"cat {DEBUGFS}/{file_of(where, 'exit_latency')}").splitlines()
     assert re.match(r"exit_latency version=1 isa=(vmx|svm) tsc_khz=\d+ scope=\w+ enabled=1$", first)
     assert header.split() == ["reason", "name", "time", "exits", "max_cycles", "from_cycles",
                               "below_cycles"]
@@ -269,8 +270,8 @@ def kernel_memory(machine):
 def test_histograms_left_out(machine):
     machine.reload_kvm("exit_stats_histograms=0")
     vm = Paused(machine, "vm", "cpuid:100", "hlt:5:20000000", "pause")
-    assert machine.run(f"cd {DEBUGFS}; ls exit_latency {vm.dir}/exit_latency "
-                       f"{vm.dir}/vcpu0/exit_latency")[0].count("No such file") == 3
+    assert machine.run(f"cd {DEBUGFS}; ls exit_latency {vm.dir}/vm_exit_latency "
+                       f"{vm.dir}/vcpu0/vcpu_exit_latency")[0].count("No such file") == 3
     vm.kill()
     step = minivmm(machine, "pio-slow:20:2000", "cpuid:1000", "spin:300000000", "stats")[-1]
     assert_adds_up(machine, step)

@@ -54,10 +54,10 @@ def state_of(host):
     state = {("host",): read_stats(host.kvm / "exit_stats")}
     for vm in host.vms.values():
         who = vm.id, vm.start_time
-        state["vm", *who] = read_stats(vm.dir / "exit_stats")
+        state["vm", *who] = read_stats(vm.dir / "vm_exit_stats")
         for vcpu in vm.vcpus:
             state["vcpu", *who, vcpu.number] = read_stats(
-                vm.dir / f"vcpu{vcpu.number}/exit_stats")
+                vm.dir / f"vcpu{vcpu.number}/vcpu_exit_stats")
     return state
 
 
@@ -202,7 +202,7 @@ def test_what_happens_is_recorded(host, tmp_path):
     for key, (_, rows) in after.items():
         assert {n: c for n, c in state[key][1].items() if any(c)} == rows
     assert latency["host",] == read_latency(host.kvm / "exit_latency")
-    assert latency["vm", third.id, third.start_time] == read_latency(third.dir / "exit_latency")
+    assert latency["vm", third.id, third.start_time] == read_latency(third.dir / "vm_exit_latency")
     assert not latency["vcpu", third.id, third.start_time, 0]
 
     # Of each that ended what was last seen of it.

@@ -1,4 +1,5 @@
 """The series against Debian's kernel source: it applies, and checkpatch is content."""
+import re
 import shutil
 import subprocess
 
@@ -69,3 +70,38 @@ def test_posted_series(tmp_path):
              ",".join([*IGNORED, *STRICT_IGNORED, *IGNORED_IN.get(f"{KERNEL}/{patch.name[5:]}", [])]),
              patch], capture_output=True, text=True)
         assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in (TOP / "kernel").glob("[0-9]*")))
+def test_the_first_patch_brings_the_symbol(version):
+    """Who bisects can enable what each patch brings; the tests' own symbol comes with the tests."""
+    added = {patch.name: [line[len("+config "):] for line in patch.read_text().splitlines() if line.startswith("+config ")]
+             for patch in (TOP / "kernel" / version).glob("*.patch")}
+    symbols = {name.split("-", 1)[1]: found for name, found in added.items() if found}
+    assert symbols == {"KVM-x86-Add-the-core-of-exit-accounting.patch": ["KVM_EXIT_STATS"],
+                       "KVM-x86-Add-KUnit-tests-for-exit-accounting.patch": ["KVM_EXIT_STATS_KUNIT_TEST"]}
+
+
+def silent_returns(text, function):
+    """The blocks of a *_vcpu_run() that return before the guest is entered, and count no exit."""
+    body = re.search(rf"^[^\n;]*\b{function}\([^;{{]*\)\n{{\n(.*?)^}}", text, re.M | re.S)
+    if not body:
+        return None
+    before = body[1][:re.search(r"_vcpu_enter_exit\(", body[1]).start()]
+    blocks = re.findall(r"^\tif \([^{]*?\{\n.*?^\t\}|^\tif \([^{;]*?\n\t\t[^;]*;", before, re.M | re.S)
+    returning = [block for block in blocks if re.search(r"\breturn\b", block)]
+    assert sum(len(re.findall(r"\breturn\b", block)) for block in returning) == len(re.findall(r"\breturn\b", before))
+    return [block for block in returning if not re.search(r"_count_(exit|no_entry)\(vcpu\)", block)]
+
+
+def test_no_return_without_an_exit(tmp_path):
+    """KVM's stat.exits counts whatever *_vcpu_run() returns from, entered or not."""
+    shutil.copytree(SOURCE, tmp_path / "linux", symlinks=True, ignore=shutil.ignore_patterns("tools", "usr"))
+    for patch in PATCHES:
+        subprocess.run(["patch", "-p1", "-s", "-f", "-i", patch], cwd=tmp_path / "linux", check=False, capture_output=True)
+    found = {}
+    for name in "vmx/vmx.c", "svm/svm.c", "vmx/tdx.c":
+        path = tmp_path / "linux/arch/x86/kvm" / name
+        text = path.read_text() if path.exists() else ""
+        found[name] = silent_returns(text, f"{path.stem}_vcpu_run")
+    assert found == {"vmx/vmx.c": [], "svm/svm.c": [], "vmx/tdx.c": [] if found["vmx/tdx.c"] is not None else None}

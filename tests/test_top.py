@@ -15,7 +15,7 @@ import time
 import pytest
 
 import pace
-from kvmtext import latency_text
+from kvmtext import file_of, latency_text
 from tool import ASAN, COUNTS, ENV, MODEL, STATIC, Tree, check_refused, run, text_of
 
 # 1 GHz: a cycle is a nanosecond.
@@ -81,7 +81,7 @@ class Host:
     def write(self, scope, **keys):
         rows = sorted(((NUMBERS[name], name, *counts) for name, counts in self.rows[scope].items()),
                       key=lambda row: (row[0] is None, row[0]))
-        replace(self.kvm / scope / "exit_stats",
+        replace(self.kvm / file_of(scope),
                 text_of(rows, counts=len(COUNTS), tsc_khz=KHZ, scope=kind(scope),
                         guest_cycles=self.guest[scope], **keys))
         self.write_latency(scope)
@@ -94,7 +94,7 @@ class Host:
                 for (name, which), buckets in sorted(self.buckets[scope].items())
                 for start, exits in sorted(buckets.items())]
         keys = {"version": 1, "isa": "vmx", "tsc_khz": KHZ, "scope": kind(scope), "enabled": 1}
-        replace(self.kvm / scope / "exit_latency", latency_text(rows, keys))
+        replace(self.kvm / file_of(scope, "exit_latency"), latency_text(rows, keys))
 
 
 def kind(scope):
@@ -546,7 +546,7 @@ def test_histogram_of_intervals(host, top):
 
 def test_no_histograms(host, top):
     host.histograms = False
-    for path in host.path.glob("**/exit_latency"):
+    for path in host.path.glob("**/*exit_latency"):
         path.unlink()
     screen = top(*FAST)
     screen.start_since()
@@ -785,8 +785,8 @@ def test_damaged_file_is_said_and_read_again(host, top):
 
 def test_reads_only_what_is_shown(host, top):
     """What nobody looks at may be damaged, or take long."""
-    for path in (host.kvm / "200-12/vcpu0/exit_stats", host.kvm / "200-12/exit_latency", host.kvm / "exit_latency",
-                 host.kvm / "100-11/vcpu0/exit_latency"):
+    for path in (host.kvm / "200-12/vcpu0/vcpu_exit_stats", host.kvm / "200-12/vm_exit_latency", host.kvm / "exit_latency",
+                 host.kvm / "100-11/vcpu0/vcpu_exit_latency"):
         replace(path, "nothing\n")
     screen = top(*FAST, size=WIDE)
     screen.keys("2", ENTER, "3", ENTER, "2")
@@ -794,11 +794,11 @@ def test_reads_only_what_is_shown(host, top):
     time.sleep(0.5)
     assert "NO NEW NUMBERS" not in "\n".join(screen.capture())
     screen.keys(DOWN, ENTER)
-    screen.wait_for("NO NEW NUMBERS", "200-12/vcpu0/exit_stats, line 1")
+    screen.wait_for("NO NEW NUMBERS", "200-12/vcpu0/vcpu_exit_stats, line 1")
     screen.keys("1")
     screen.wait_without("NO NEW NUMBERS")
     # Nor are VMs, in the view of the host.
-    replace(host.kvm / "200-12/exit_stats", "nothing\n")
+    replace(host.kvm / "200-12/vm_exit_stats", "nothing\n")
     time.sleep(0.5)
     assert "NO NEW NUMBERS" not in "\n".join(screen.capture())
     screen.quit()

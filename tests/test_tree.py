@@ -9,6 +9,7 @@ import pytest
 
 import pace
 import tree as trees
+from kvmtext import file_of
 from paths import BUILD, TOP
 from tree import COLUMNS, EXITS, HANDLE, PREEMPTED, TIMES, U64, USER, WAIT, Tree
 
@@ -85,9 +86,10 @@ def added(parts):
 
 def check_scope(directory, scope):
     """exit_stats and exit_latency tell of the same exits."""
-    keys, rows = read_stats(directory / "exit_stats")
+    prefix = "" if scope == "host" else f"{scope}_"
+    keys, rows = read_stats(directory / f"{prefix}exit_stats")
     assert keys["scope"] == scope
-    buckets, longest = read_latency(directory / "exit_latency")
+    buckets, longest = read_latency(directory / f"{prefix}exit_latency")
     for number, counts in rows.items():
         for time, cycles in (("handle", counts[HANDLE]),
                              ("total", counts[HANDLE] + counts[USER] + counts[PREEMPTED])):
@@ -128,9 +130,8 @@ def test_the_tool_accepts_all_of_it(tree):
     host, = document(tree)
     assert host["scope"] == "host"
     for scope in [host, *document(tree, "--vm", "*"), *document(tree, "--vcpu", "all")]:
-        directory = (tree.kvm / scope.get("vm", "")
-                     / (f"vcpu{scope['vcpu']}" if "vcpu" in scope else ""))
-        keys, rows = read_stats(directory / "exit_stats")
+        where = "/".join([scope.get("vm", ""), *([f"vcpu{scope['vcpu']}"] if "vcpu" in scope else [])])
+        keys, rows = read_stats(tree.kvm / file_of(where))
         assert scope["guest_cycles"] == int(keys["guest_cycles"])
         assert {row["reason"]: [row[name] for name in COLUMNS]
                 for row in scope["reasons"]} == rows
@@ -185,7 +186,7 @@ def test_the_same_seed_makes_the_same(tmp_path):
 
 @pytest.mark.parametrize("seconds", [.001, 1, 3600])
 def test_advance(tree, seconds):
-    before = {vm.id: [read_stats(vm.dir / f"vcpu{n}/exit_stats") for n in range(3)]
+    before = {vm.id: [read_stats(vm.dir / f"vcpu{n}/vcpu_exit_stats") for n in range(3)]
               for vm in tree.vms.values()}
     host = check_sums(tree)
     tree.advance(seconds)
@@ -198,7 +199,7 @@ def test_advance(tree, seconds):
     # All time of a vCPU is in one of the phases.
     for vm in tree.vms.values():
         for n, (old_keys, old_rows) in enumerate(before[vm.id]):
-            keys, rows = read_stats(vm.dir / f"vcpu{n}/exit_stats")
+            keys, rows = read_stats(vm.dir / f"vcpu{n}/vcpu_exit_stats")
             spent = sum(sum(row[HANDLE:PREEMPTED + 1]) for row in rows.values())
             spent -= sum(sum(row[HANDLE:PREEMPTED + 1]) for row in old_rows.values())
             spent += int(keys["guest_cycles"]) - int(old_keys["guest_cycles"])
@@ -228,7 +229,7 @@ def test_start(tree):
     host = check_sums(tree)
     vm = tree.start(vcpus=2)
     assert len(tree.vms) == 12 and vm.dir.is_dir() and vm.proc.is_dir()
-    assert read_stats(vm.dir / "exit_stats")[1] == {}
+    assert read_stats(vm.dir / "vm_exit_stats")[1] == {}
     assert check_sums(tree) == host
     new, = document(tree, "list", "--vm", vm.id)
     assert (new["exits"], new["vcpus"], new["vm_name"]) == (0, 2, vm.name)
@@ -248,7 +249,7 @@ def test_reuse(tree):
     assert new.start_time > old.start_time and new.name != old.name
     # It is told apart as debugfs tells it apart.
     assert new.dir.stat().st_ino not in inodes and new.dir.stat().st_ino != inode
-    assert read_stats(new.dir / "exit_stats")[1] == {}
+    assert read_stats(new.dir / "vm_exit_stats")[1] == {}
     assert check_sums(tree) == host
 
 
@@ -266,7 +267,7 @@ def test_counters_wrap(tree):
     next(iter(vm.vcpus[0].counters.rows.values()))[HANDLE] = U64 - 5
     vm.vcpus[0].counters.guest_cycles = U64 - 1
     tree.advance(10)
-    keys, rows = read_stats(vm.dir / "vcpu0/exit_stats")
+    keys, rows = read_stats(vm.dir / "vcpu0/vcpu_exit_stats")
     assert int(keys["guest_cycles"]) < U64 / 2
     assert all(count < U64 for row in rows.values() for count in row)
     exitstat(tree, "--vcpu", "all")

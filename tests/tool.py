@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pace
-from kvmtext import COLUMNS, stats_text
+from kvmtext import COLUMNS, file_of, stats_text
 from paths import BUILD, TOP
 
 SRC = TOP / "tools/exitstat"
@@ -69,7 +69,7 @@ class Tree:
         self.totals = self.sysfs / "kernel/kvm/exit_stats"
 
     def put(self, text, where="kvm"):
-        path = self.path / where / "exit_stats"
+        path = self.path / "kvm" / file_of(where.removeprefix("kvm"))
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(text, str):
             text = text.encode()

@@ -82,8 +82,7 @@ VCPU_STATS = """halt_successful_poll halt_attempted_poll halt_poll_invalid halt_
 VM_STATS = """remote_tlb_flush_requests remote_tlb_flush mmu_shadow_zapped mmu_pte_write
     mmu_pde_zapped mmu_flooded mmu_recycled mmu_cache_miss mmu_unsync pages_4k pages_2m pages_1g
     nx_lpage_splits max_mmu_rmap_size max_mmu_page_hash_collisions""".split()
-VM_FILES = (*VM_STATS, *VCPU_STATS, "exit_guest_cycles", "exit_failed_entries", "exit_clamped",
-            "mmu_rmaps_stat")
+VM_FILES = (*VM_STATS, *VCPU_STATS, "mmu_rmaps_stat")
 VCPU_FILES = ("pid", "guest_mode", "tsc-offset", "lapic_timer_advance_ns", "tsc-scaling-ratio",
               "tsc-scaling-ratio-frac-bits")
 
@@ -419,8 +418,9 @@ class Tree:
         os.replace(new, path)
 
     def _write_scope(self, directory, scope, counters):
-        self._write(directory / "exit_stats", self.stats_text(scope, counters))
-        self._write(directory / "exit_latency", self.latency_text(scope, counters))
+        prefix = "" if scope == "host" else f"{scope}_"
+        self._write(directory / f"{prefix}exit_stats", self.stats_text(scope, counters))
+        self._write(directory / f"{prefix}exit_latency", self.latency_text(scope, counters))
 
     def _write_vm(self, vm, directory=None):
         directory = directory or vm.dir

@@ -3,6 +3,8 @@ import json
 import re
 from types import SimpleNamespace
 
+from kvmtext import file_of
+
 DEBUGFS = "/sys/kernel/debug/kvm"
 SYSFS = "/sys/kernel/kvm/exit_stats"
 PARAMETERS = "/sys/module/kvm/parameters"
@@ -89,7 +91,7 @@ class Stats:
 
 
 def stats(machine, where=""):
-    return Stats(machine.check(f"cat {DEBUGFS}/{where}/exit_stats"))
+    return Stats(machine.check(f"cat {DEBUGFS}/{file_of(where)}"))
 
 
 class Paused:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import cost
 from lab import images
 from lab.machine import LostMachine
+from kvmtext import file_of
 from vm import DEBUGFS, SYSFS, Paused
 
 NUMBERS = (1, 10, 100)
@@ -49,16 +50,16 @@ def readings(machine):
     for vcpus in NUMBERS:
         vm = start_vm(machine, "vm", vcpus)
         for file in FILES:
-            add("vm", vcpus, "vCPUs", read_cost(machine, f"{DEBUGFS}/{vm.dir}/{file}"))
+            add("vm", vcpus, "vCPUs", read_cost(machine, f"{DEBUGFS}/{file_of(vm.dir, file)}"))
             if vcpus == 1:
-                add("vcpu", 1, "vCPUs", read_cost(machine, f"{DEBUGFS}/{vm.dir}/vcpu0/{file}"))
+                add("vcpu", 1, "vCPUs", read_cost(machine, f"{DEBUGFS}/{file_of(f'{vm.dir}/vcpu0', file)}"))
         vm.kill()
     vms = []
     for number in NUMBERS:
         while len(vms) < number:
             vms.append(start_vm(machine, f"vm{len(vms)}", 1))
         for file in FILES:
-            add("host", number, "VMs", read_cost(machine, f"{DEBUGFS}/{file}"))
+            add("host", number, "VMs", read_cost(machine, f"{DEBUGFS}/{file_of(kind=file)}"))
         add("host", number, "VMs", read_cost(machine, f"{SYSFS}/reason-10/exits"))
     for vm in vms:
         vm.kill()

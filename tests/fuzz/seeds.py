@@ -210,7 +210,7 @@ def scan_seeds(root):
     for number, vm in enumerate(moments.vms.values()):
         files = [path for path in files_of(moments.path)
                  if path.startswith((b"debug/kvm/exit_stats", f"proc/{vm.pid}/".encode()))
-                 or path.startswith(f"debug/kvm/{vm.id}/exit_stats".encode())]
+                 or path.startswith(f"debug/kvm/{vm.id}/vm_exit_stats".encode())]
         words = ("list json", "list", "list csv", "list openmetrics")[number % 4]
         yield f"name-{number}", joined([words + "\n", *files])
 

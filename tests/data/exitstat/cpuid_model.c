@@ -30,6 +30,8 @@ static struct model {
 	uint32_t leaves, top, abi, end, svm, host, khz;
 	/* the number of the CPUID that faults, counted from 1 */
 	uint32_t fault;
+	/* 0 is a kernel without; and the CPUID before which the VM is moved */
+	uint32_t generation, move;
 	struct row rows[MAX_ROWS];
 	size_t nr_rows;
 	struct row other;
@@ -41,10 +43,16 @@ static void set(char *line)
 		const char *name;
 		uint32_t *value;
 	} numbers[] = {
-		{ "leaves", &model.leaves }, { "top", &model.top },
-		{ "abi", &model.abi },	     { "end", &model.end },
-		{ "svm", &model.svm },	     { "host", &model.host },
-		{ "khz", &model.khz },	     { "fault", &model.fault },
+		{ "leaves", &model.leaves },
+		{ "top", &model.top },
+		{ "abi", &model.abi },
+		{ "end", &model.end },
+		{ "svm", &model.svm },
+		{ "host", &model.host },
+		{ "khz", &model.khz },
+		{ "fault", &model.fault },
+		{ "generation", &model.generation },
+		{ "move", &model.move },
 	};
 	struct row row = {};
 	char name[16];
@@ -150,9 +158,14 @@ static void answer(uint32_t leaf, uint32_t nr, struct cpuid_regs *regs)
 		put_signature(regs, "KVMExitStats");
 		return;
 	case 0x4fffff01:
+		if (model.generation && nr == 1) {
+			regs->eax = regs->ebx = model.generation;
+			return;
+		}
 		regs->eax = model.abi;
 		regs->ebx = model.end;
-		regs->ecx = model.svm | model.host << 1;
+		regs->ecx = model.svm | model.host << 1 |
+			    (model.generation ? 4 : 0);
 		regs->edx = model.khz;
 		return;
 	case 0x4ffffffc:
@@ -192,6 +205,11 @@ void cpuid_insn(uint32_t leaf, uint32_t index, struct cpuid_regs *regs)
 
 	for (i = 0; i < model.nr_rows; i++)
 		model.rows[i].exits += model.rows[i].noise;
+	if (nr_cpuids == model.move) {
+		model.generation++;
+		for (i = 0; i < model.nr_rows; i++)
+			model.rows[i].exits = model.rows[i].cycles = 0;
+	}
 	find(model.svm ? 0x72 : 10)->exits++;
 
 	memset(regs, 0, sizeof(*regs));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * For LD_PRELOAD: let what a file system other than debugfs does not do happen
- * to files called exit_stats, or the name in FAIL_NAME.  FAIL_OPEN and FAIL_READ
+ * to files called exit_stats or its like, or the name in FAIL_NAME.  FAIL_OPEN and FAIL_READ
  * are error numbers; FAIL_READ comes after the first 100 bytes, or FAIL_AFTER.
  * Reads give 7 bytes at most, and every other one is interrupted.
  *
@@ -42,7 +42,10 @@ static int is_watched(const char *path)
 	const char *name = strrchr(path, '/');
 	const char *want = getenv("FAIL_NAME");
 
-	return name && !strcmp(name + 1, want ? want : "exit_stats");
+	/* Those of VMs and vCPUs have the same end. */
+	if (!want)
+		return name && strstr(name, "exit_stats");
+	return name && !strcmp(name + 1, want);
 }
 
 int open(const char *path, int flags, ...)

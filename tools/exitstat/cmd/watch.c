@@ -34,12 +34,20 @@ void note_if_off(const struct exit_scan *scan)
 		note("exit accounting is off, these are the counts from before; to turn it on: echo 1 > /sys/module/kvm/parameters/exit_stats");
 }
 
-/* The host's counters only begin anew with KVM's modules. */
+/*
+ * The host's counters only begin anew with KVM's modules, and those of the VM that
+ * we run in, which has no name, when it goes to another host.
+ */
 static void note_if_reloaded(const struct exit_scan *scan)
 {
-	if (scan->nr_scopes && scan->scopes[0].kind == SCOPE_HOST &&
-	    scan->scopes[0].is_new)
+	const struct exit_scope *scope = scan->scopes;
+
+	if (!scan->nr_scopes || !scope->is_new)
+		return;
+	if (scope->kind == SCOPE_HOST)
 		note("KVM was loaded anew meanwhile, so these are the exits since then");
+	else if (!*scope->vm)
+		note("this VM was moved to another host, or begun anew by its VMM, so these are the exits since then");
 }
 
 /* What is counted only while somebody wants to know it, began later. */

@@ -32,6 +32,7 @@
 #define INFO_ABI 1
 #define INFO_ECX_SVM (1u << 0)
 #define INFO_ECX_HOST (1u << 1)
+#define INFO_ECX_GENERATION (1u << 2)
 #define EDX_UNDEFINED 0xffffffff
 
 /* We ask for every number below the end, whatever a damaged leaf says it is. */
@@ -327,6 +328,13 @@ static int read_leaves(struct exit_scope *scope)
 	strcpy(snap->isa, reader.table->isa);
 	scope->kind = regs.ecx & INFO_ECX_HOST ? SCOPE_HOST : SCOPE_VM;
 	snap->clock.tsc_khz = regs.edx;
+	/* Another one has counters that have nothing to do with these. */
+	if (regs.ecx & INFO_ECX_GENERATION) {
+		status = query(LEAF_INFO, 1, &regs);
+		if (status)
+			return status;
+		scope->id[0] = (uint64_t)regs.ebx << 32 | regs.eax;
+	}
 	snap->has[COUNT_EXITS] = true;
 	snap->has[COUNT_HANDLE_CYCLES] = true;
 	/* A host that does not count does not answer either. */

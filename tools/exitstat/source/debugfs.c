@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/message.h"
 #include "base/parse.h"
@@ -157,16 +158,20 @@ struct vm_file {
 static bool read_vm_file(struct vm_file *file, const char *vm, const char *vcpu,
 			 const char *name, int *status)
 {
-	int error;
+	/* Before 0.1 was released they had the names of the host's files. */
+	const char *const scopes[] = { *vcpu ? "vcpu_" : "vm_", "" };
+	int error = ENOENT;
+	size_t i;
 
 	*status = STATUS_OK;
-	snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s",
-		 file->setup->debugfs, vm, vcpu, name);
-
-	file->text = read_file(file->path, MAX_FILE_SIZE, &file->len);
-	error = errno;
-	if (file->text)
-		return true;
+	for (i = 0; i < ARRAY_SIZE(scopes) && error == ENOENT; i++) {
+		snprintf(file->path, sizeof(file->path), "%s/kvm/%s%s/%s%s",
+			 file->setup->debugfs, vm, vcpu, scopes[i], name);
+		file->text = read_file(file->path, MAX_FILE_SIZE, &file->len);
+		if (file->text)
+			return true;
+		error = errno;
+	}
 	/* debugfs gives EIO for a file that was removed while it was open. */
 	if (error == ENOENT || !file_exists(file->path))
 		return false;
