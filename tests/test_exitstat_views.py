@@ -512,18 +512,17 @@ def test_textfile(host, promtool, tmp_path):
 
 def test_textfile_that_cannot_be_written(host, tmp_path):
     target = tmp_path / "exitstat.prom"
-    target.write_text("old\n")
+    old = "# HELP exitstat_host_exits_total Old.\n"
+    target.write_text(old)
     check_refused(host.run("--textfile", tmp_path / "nowhere/x"), 1, "cannot write", "No such file")
-    check_refused(host.run("--textfile", tmp_path), 1, "not a regular file")
-    check_refused(host.run("--textfile", "/dev/full"), 1, "not a regular file")
     result = host.run("--textfile", target, program=SHARED, preexec_fn=small_files)
     check_refused(result, 1, f"cannot write {target}", "File too large")
-    assert target.read_text() == "old\n"
+    assert target.read_text() == old
     assert [p.name for p in tmp_path.glob("exitstat*")] == ["exitstat.prom"]
     # Nothing is known, so nothing is written: what was there is older, not wrong.
     (host.path / "kvm/exit_stats").write_text("damaged\n")
     check_refused(host.run("--textfile", target), 1, "line 1")
-    assert target.read_text() == "old\n"
+    assert target.read_text() == old
 
 
 def small_files():

@@ -399,9 +399,17 @@ static const char *print_until(FILE *out, const char *text, const char *mark)
 
 static int write_page(const struct page *page, const char *path)
 {
+	static const char *const begins[] = {
+		"<!DOCTYPE html>\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n",
+		NULL,
+	};
+	static const struct replaced_kind page_of_ours = {
+		"a page of 'exitstat report'",
+		begins,
+	};
 	const char *rest = report_template;
 	struct replacement file;
-	int status = replace_open(&file, path);
+	int status = replace_open(&file, path, &page_of_ours);
 
 	if (status)
 		return status;

@@ -76,8 +76,14 @@ static bool print_scan(FILE *out, struct output *output,
 static int write_file(const struct output *output, const struct format *format,
 		      const struct exit_scan *scan)
 {
+	static const char *const begins[] = { "# HELP exitstat_",
+					      "# TYPE exitstat_", NULL };
+	static const struct replaced_kind metrics = {
+		"metrics of exitstat",
+		begins,
+	};
 	struct replacement file;
-	int status = replace_open(&file, output->textfile);
+	int status = replace_open(&file, output->textfile, &metrics);
 
 	if (status)
 		return status;
