@@ -40,6 +40,56 @@ def host(tree):
     return tree
 
 
+# Sequences that are longer than UTF-8's, or mean what is no character; marks of direction, and of no width.
+NO_TEXT = [b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xf7\xbf\xbf\xbf", b"\xed\xa0\x80",
+           b"\xc0\x80", b"\xe0\x80\xaf", b"\xff", b"\x80", b"\xe2\x82", "\u202e".encode(), "\u200b".encode(), "\u2028".encode(),
+           "\u2066".encode(), "\ufeff".encode(), "\u061c".encode(), "\u00ad".encode(), "\U000e0041".encode(), b"\x85", b"\xc2\x9b"]
+
+
+@pytest.mark.parametrize("bad", NO_TEXT, ids=repr)
+def test_a_name_that_is_no_text(tree, bad, tmp_path):
+    """A tenant's choice: everything that leaves the program stays valid UTF-8, and shows what there is."""
+    put_vm(tree, "100-11", 1, vcpus=1)
+    put_process(tree, 100, b"qemu\0-name\0a" + bad + b"b\0")
+    put_vm(tree, "200-12", 1, vcpus=1)
+    put_process(tree, 200, b"other\0", comm="plain")
+    (tree.path.parent / "proc/200/comm").write_bytes(b"c" + bad + b"d\n")
+    tree.put(text_of())
+    recording = tmp_path / "recording"
+    # Text is decoded strictly here.
+    outputs = [tree.run(*words).stdout for words in (
+        ["list"], ["list", "--json"], ["list", "--csv"], ["list", "--openmetrics"], ["--vm", "*", "--vcpu", "all", "--json"],
+        ["record", "-o", "-", "-d", "0.01", "-n", "2", "--vcpu", "all"])]
+    recording.write_text(outputs[-1])
+    outputs.append(check_ok(run(ASAN, "report", recording, "--vm", "*", "--json")))
+    for output in outputs:
+        assert not re.search("[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e0fff\ud800-\udfff\x80-\x9f]",
+                             output)
+    assert re.search(r"\ba\?+b\b", outputs[0]) and re.search(r"\bc\?+d\b", outputs[0])
+
+
+@pytest.mark.parametrize("command,status", [(["sh", "-c", "exit 3"], 3), (["sh", "-c", "kill -TERM $$"], 143), (["true"], 0),
+                                            (["/no/such/command"], 127), (["/"], 126)])
+@pytest.mark.parametrize("way", ["usual", "SIGCHLD ignored", "stderr closed"])
+def test_the_commands_status(tree, way, command, status):
+    """Whatever the parent left to us."""
+    def prepare():
+        if way == "SIGCHLD ignored":
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        if way == "stderr closed":
+            os.close(2)
+    tree.put(text_of())
+    assert tree.run("show", "--", *command, preexec_fn=prepare, program=SHARED).returncode == status
+
+
+def test_reasons_in_hex(tree):
+    tree.put(text_of())
+    assert [row["reason"] for row in scope(loads(check_ok(tree.run("--reason", "0x1e", "--json"))))["reasons"]] == [30]
+    assert "NPF" in check_ok(run(ASAN, "reasons", "--isa", "svm", "--reason", "0X400")).upper()
+    # What only begins so is a name.
+    assert scope(loads(check_ok(tree.run("--reason", "0x1eg", "--json"))))["reasons"] == []
+
+
 def put_vm(tree, name, times, vcpus=0):
     tree.put(text_of(grown(ROWS, times), scope="vm", guest_cycles=times * GUEST_CYCLES),
              f"kvm/{name}")

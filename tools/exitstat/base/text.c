@@ -6,7 +6,32 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "base/array.h"
 #include "base/text.h"
+
+/*
+ * Is it a character, and one that a terminal shows where it stands?  glibc takes
+ * sequences of UTF-8 that are none, as RFC 3629 has it; and marks of direction and
+ * of no width make a line look like another one.
+ */
+static bool is_shown(wchar_t c)
+{
+	static const struct {
+		wchar_t first, last;
+	} hidden[] = {
+		{ 0, 0x1f },	    { 0x7f, 0x9f },	{ 0xad, 0xad },
+		{ 0x61c, 0x61c },   { 0x180e, 0x180e }, { 0x200b, 0x200f },
+		{ 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xd800, 0xdfff },
+		{ 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe0fff },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(hidden); i++) {
+		if (c >= hidden[i].first && c <= hidden[i].last)
+			return false;
+	}
+	return c <= 0x10ffff;
+}
 
 /*
  * The next character of @text: its bytes, or 0 at the end.  What a terminal
@@ -24,7 +49,7 @@ static size_t next_char(const char *text, mbstate_t *state, int *width,
 		memset(state, 0, sizeof(*state));
 		return 1;
 	}
-	if (len && wcwidth(c) >= 0) {
+	if (len && is_shown(c) && wcwidth(c) >= 0) {
 		*shown = true;
 		*width = wcwidth(c);
 	}
@@ -99,8 +124,7 @@ void text_printable(char *copy, size_t room, const char *text, size_t len)
 
 	while (in < len) {
 		size = mbrtowc(&c, text + in, len - in, &state);
-		if (!size || size > len - in || c < ' ' || c == 0x7f ||
-		    (c >= 0x80 && c < 0xa0)) {
+		if (!size || size > len - in || !is_shown(c)) {
 			memset(&state, 0, sizeof(state));
 			size = size && size <= len - in ? size : 1;
 			if (out + 1 >= room)

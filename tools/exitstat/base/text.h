@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 /*
- * Copy @len bytes that anybody may have chosen into @room bytes: UTF-8 without
- * control characters.
+ * Copy @len bytes that anybody may have chosen into @room bytes: valid UTF-8 without
+ * characters that control a terminal, or how text is laid out in it.
  */
 void text_printable(char *copy, size_t room, const char *text, size_t len);
 /*

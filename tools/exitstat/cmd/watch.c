@@ -165,26 +165,36 @@ static void leave_signals_to_command(struct sigaction *interrupt,
 
 static int run_command(char **command, int *status)
 {
-	struct sigaction interrupt, quit;
+	/* Ignored, as a parent may leave it, it has the kernel forget the status. */
+	const struct sigaction usual = { .sa_handler = SIG_DFL };
+	struct sigaction interrupt, quit, child;
+	int error;
 	pid_t pid;
 
 	fflush(stdout);
 	leave_signals_to_command(&interrupt, &quit);
+	sigaction(SIGCHLD, &usual, &child);
 	pid = fork();
 	if (!pid) {
 		sigaction(SIGINT, &interrupt, NULL);
 		sigaction(SIGQUIT, &quit, NULL);
+		sigaction(SIGCHLD, &child, NULL);
 		execvp(command[0], command);
+		error = errno;
 		fail(STATUS_ERROR, "cannot run '%s': %s", command[0],
-		     strerror(errno));
-		_exit(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
+		     strerror(error));
+		_exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
 	}
 	if (pid < 0)
 		return fail(STATUS_ERROR, "cannot run '%s': %s", command[0],
 			    strerror(errno));
 
-	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
-		;
+	while (waitpid(pid, status, 0) < 0) {
+		if (errno != EINTR)
+			return fail(STATUS_ERROR,
+				    "the status of '%s' is not known: %s",
+				    command[0], strerror(errno));
+	}
 	*status = command_status(*status);
 	return STATUS_OK;
 }

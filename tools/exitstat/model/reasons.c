@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/parse.h"
 #include "model/reasons.h"
@@ -54,8 +57,14 @@ void reason_label(char *label, const struct reason_table *table, uint32_t nr)
 bool reason_matches(uint32_t nr, const char *name, const char *pattern)
 {
 	uint64_t value;
+	char *end;
 
 	if (parse_u64(pattern, UINT32_MAX, &value))
 		return nr == value;
+	/* As manuals and 'exitstat reasons' have SVM's. */
+	if (!strncasecmp(pattern, "0x", 2) && isxdigit(pattern[2])) {
+		value = strtoull(pattern, &end, 16);
+		return !*end && nr == value;
+	}
 	return !fnmatch(pattern, name, FNM_CASEFOLD);
 }
