@@ -347,6 +347,73 @@ def test_no_two_write_to_one_file(host, tmp_path):
         recorder.stop()
 
 
+@pytest.mark.parametrize("keep", [0, 1, 300, "all but one byte"])
+@pytest.mark.parametrize("where", ["file", "stdout", "stdout, appended to"])
+def test_truncated_while_it_is_written(host, tmp_path, keep, where):
+    """As logrotate's copytruncate does: what comes after it is a recording, and it is said once."""
+    path = tmp_path / "recording"
+    with contextlib.ExitStack() as stack:
+        if where == "file":
+            recorder = stack.enter_context(Recorder(host, path))
+        else:
+            out = stack.enter_context(path.open("ab" if "app" in where else "wb"))
+            recorder = stack.enter_context(Recorder(host, "-", stdout=out))
+            recorder.path = path
+        recorder.wait()
+        os.truncate(path, path.stat().st_size - 1 if keep == "all but one byte" else keep)
+        host.advance(0.05)
+        recorder.wait(3)
+        before = state_of(host)["host",]
+        host.advance(0.05)
+        recorder.wait()
+        status, stderr = recorder.stop()
+    assert status == 0 and stderr.count("was truncated") == 1, stderr
+    assert b"\0" not in path.read_bytes()
+    # The section that began then is whole.
+    text = path.read_text()
+    last = tmp_path / "last"
+    last.write_text(text[text.rindex('{"schema"'):])
+    assert replay(last)[0]["host",] == state_of(host)["host",] != before
+    assert check_ok(run(ASAN, "report", last, "--json"))
+    # And the whole of it is read, whatever stands before.
+    assert run(ASAN, "report", path, "--json").returncode == 0
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced by a recording", "replaced by a file", "with its directory"])
+def test_removed_while_it_is_written(host, tmp_path, how):
+    directory = tmp_path / "dir"
+    directory.mkdir()
+    path, other = directory / "recording", tmp_path / "other"
+    if how == "replaced by a recording":
+        assert record(host, other).returncode == 0
+    if how == "replaced by a file":
+        other.write_text("notes\n")
+    with Recorder(host, path) as recorder:
+        recorder.wait()
+        if how == "with its directory":
+            shutil.rmtree(directory)
+            time.sleep(5 * INTERVAL)
+            directory.mkdir()
+        elif other.exists():
+            other.replace(path)
+        else:
+            path.unlink()
+        if how == "replaced by a file":
+            time.sleep(10 * INTERVAL)
+            path.unlink()
+        wait_for(path.exists)
+        recorder.wait()
+        host.advance(0.05)
+        recorder.wait()
+        status, stderr = recorder.stop()
+    assert stderr.count("the recording goes on in a new file") == 1
+    lost = how in ("with its directory", "replaced by a file")
+    assert status == lost, stderr
+    assert stderr.count("was removed: ") == (2 if lost else 1)
+    assert replay(path)[0]["host",] == state_of(host)["host",]
+    assert run(ASAN, "report", path, "--json").returncode == 0
+
+
 @pytest.mark.parametrize("tear", [0, 1, 40, None])
 def test_append(host, tmp_path, tear):
     """What is between two runs belongs to neither."""
@@ -1067,7 +1134,7 @@ def test_page_needs_nothing_else(tmp_path):
                   {**vm_scope(1, [10, *[1] * 7]), "name": evil}, full=True)
     writer.sample(1, host_scope([10, *[2] * 7], guest_cycles=5))
     path, page = writer.put(tmp_path / "r"), tmp_path / "page.html"
-    page.write_text("old")
+    page.write_text("")
     check_ok(run(ASAN, "report", "--html", page, path))
     text = page.read_text()
     assert "alert(1)</script>" not in text

@@ -58,6 +58,8 @@ struct recorder {
 	uint64_t samples, lost, lost_before;
 	/* which the user was told of, so that it is told once */
 	enum trouble trouble;
+	/* There is no file, and none can be made. */
+	bool no_file;
 	/* there was one at the beginning */
 	bool terminal;
 	int signals;
@@ -132,6 +134,8 @@ static bool write_line(struct recorder *recorder, char *text, size_t len)
 
 	if (!text)
 		errno = ENOMEM;
+	else if (recorder->no_file)
+		errno = ENOENT;
 	else if (len > RECORDING_MAX_LINE)
 		errno = EFBIG;
 	else
@@ -204,6 +208,41 @@ static void tell_of_recovery(struct recorder *recorder)
 	recorder->lost_before = 0;
 }
 
+/*
+ * What people and their tools do to a file that is written: the recording goes on
+ * with a section of its own, which needs nothing of what was there before.
+ */
+static void follow_file(struct recorder *recorder)
+{
+	const char *path = recorder->file.path;
+	struct recording_file file;
+	char why[PATH_MAX + 256];
+
+	if (recording_file_truncated(&recorder->file)) {
+		note("%s was truncated: what was in it is lost, and the recording goes on",
+		     path);
+		recorder->begin = true;
+	}
+	if (!strcmp(recorder->args->output, "-") ||
+	    !recording_file_removed(&recorder->file))
+		return;
+
+	capture_messages(why, sizeof(why));
+	recorder->no_file = recording_file_open(&file, recorder->args->output,
+						recorder->signals);
+	capture_messages(NULL, 0);
+	if (recorder->no_file) {
+		if (recorder->trouble != CANNOT_WRITE)
+			note("%s was removed: %s", path, why);
+		return;
+	}
+	note("%s was removed: what was in it is lost, and the recording goes on in a new file",
+	     path);
+	recording_file_close(&recorder->file);
+	recorder->file = file;
+	recorder->begin = true;
+}
+
 /* False if it makes no sense to go on. */
 static bool take_sample(struct recorder *recorder)
 {
@@ -212,6 +251,7 @@ static bool take_sample(struct recorder *recorder)
 	bool go_on = true;
 	int status, error;
 
+	follow_file(recorder);
 	capture_messages(why, sizeof(why));
 	status = source_read(&recorder->source, &recorder->sel, &scan);
 	capture_messages(NULL, 0);

@@ -87,6 +87,8 @@ static int open_regular(struct recording_file *file)
 
 static int open_pipe(struct recording_file *file)
 {
+	struct stat st;
+
 	file->fd = open(file->path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 && errno == ENXIO)
 		return fail(STATUS_ERROR, "nobody reads the pipe %s",
@@ -94,6 +96,11 @@ static int open_pipe(struct recording_file *file)
 	if (file->fd < 0)
 		return fail(STATUS_ERROR, "cannot open %s: %s", file->path,
 			    strerror(errno));
+	/* Another may have its name by now, and would be overwritten. */
+	if (fstat(file->fd, &st) || !S_ISFIFO(st.st_mode))
+		return fail(STATUS_ERROR,
+			    "%s is no pipe any more: name another file",
+			    file->path);
 	return STATUS_OK;
 }
 
@@ -137,6 +144,10 @@ int recording_file_open(struct recording_file *file, const char *path,
 	if (!status && !fstat(file->fd, &st)) {
 		file->regular = S_ISREG(st.st_mode);
 		file->pipe = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+		/* stdout need not be appended to. */
+		file->end = fcntl(file->fd, F_GETFL) & O_APPEND ?
+				    st.st_size :
+				    lseek(file->fd, 0, SEEK_CUR);
 		return STATUS_OK;
 	}
 	if (file->fd >= 0)
@@ -151,6 +162,29 @@ bool recording_file_moved(const struct recording_file *file)
 
 	return fstat(file->fd, &old) || stat(file->path, &new) ||
 	       old.st_dev != new.st_dev || old.st_ino != new.st_ino;
+}
+
+bool recording_file_truncated(struct recording_file *file)
+{
+	struct stat st;
+	char last = '\n';
+
+	if (!file->regular || fstat(file->fd, &st) || st.st_size >= file->end)
+		return false;
+	file->end = st.st_size;
+	/* stdout may be one that is not appended to, or cannot be read. */
+	lseek(file->fd, 0, SEEK_END);
+	file->torn = st.st_size &&
+		     (pread(file->fd, &last, 1, st.st_size - 1) != 1 ||
+		      last != '\n');
+	return true;
+}
+
+bool recording_file_removed(const struct recording_file *file)
+{
+	struct stat st;
+
+	return file->regular && !fstat(file->fd, &st) && !st.st_nlink;
 }
 
 /* Wait for room in a pipe, not much longer than until a signal comes. */
@@ -224,6 +258,7 @@ bool recording_file_write(struct recording_file *file, const char *text,
 				file->torn = false;
 			return false;
 		}
+		file->end += n;
 		advance(iov, ARRAY_SIZE(iov), n);
 	}
 	file->torn = false;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct recording_file {
 	const char *path;
@@ -12,6 +13,8 @@ struct recording_file {
 	/* a file, of which the last line may have been torn by a full disk */
 	bool regular;
 	bool torn;
+	/* how long the file is, if nobody took anything from it */
+	off_t end;
 	/* a pipe, which may have no room: then a signal in @signals ends that */
 	bool pipe;
 	int signals;
@@ -27,6 +30,13 @@ int recording_file_open(struct recording_file *file, const char *path,
 			int signals);
 /* Was what @file's path leads to renamed or removed? */
 bool recording_file_moved(const struct recording_file *file);
+/*
+ * Is it shorter than what was written to it, so that somebody took that away?
+ * Only once for each time.
+ */
+bool recording_file_truncated(struct recording_file *file);
+/* Has it no name any more? */
+bool recording_file_removed(const struct recording_file *file);
 /* Write a line.  False and errno if not all of it could be written. */
 bool recording_file_write(struct recording_file *file, const char *text,
 			  size_t len);
