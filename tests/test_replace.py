@@ -9,8 +9,8 @@ import threading
 import pace
 import pytest
 
-from test_exitstat_views import host  # noqa: F401 # a fixture
-from tool import ASAN, ENV, SHARED, check_ok, check_refused, run
+from test_exitstat_views import put_process, put_vm
+from tool import ASAN, ENV, SHARED, check_ok, check_refused, run, text_of
 
 RECORDING = b'{"schema":"exitstat.recording","version":1}\n'
 OURS = {"--textfile": b"# HELP exitstat_host_exits_total Old.\n",
@@ -18,8 +18,16 @@ OURS = {"--textfile": b"# HELP exitstat_host_exits_total Old.\n",
 WRITTEN = {"--textfile": b"# ", "--html": b"<!DOCTYPE html>\n"}
 
 
+@pytest.fixture
+def host(tree):
+    tree.put(text_of())
+    put_vm(tree, "100-11", 1, vcpus=1)
+    put_process(tree, 100, "qemu\0-name\0web1\0")
+    return tree
+
+
 @pytest.fixture(params=["show --textfile", "list --textfile", "report --html"])
-def writer(request, host, tmp_path):  # noqa: F811
+def writer(request, host, tmp_path):
     """What writes a file, as a function of that file; and the option."""
     command, option = request.param.split()
     recording = tmp_path / "recording"
@@ -115,7 +123,7 @@ def test_what_is_no_regular_file(writer, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_no_signal_leaves_anything(host, tmp_path, number):  # noqa: F811
+def test_no_signal_leaves_anything(host, tmp_path, number):
     (tmp_path / "dir").mkdir()
     file = tmp_path / "dir/file"
     chance = random.Random(1)

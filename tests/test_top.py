@@ -478,6 +478,20 @@ def test_baseline(host, top):
     screen.quit()
 
 
+def test_nothing_is_below_more_than_the_longest(host, top):
+    """A bucket's end says less than its longest exit does."""
+    screen = top("-d", "0.2")
+    screen.wait_for("exits/s")
+    screen.start_since()
+    host.count("", "HLT", 10, 10)
+    screen.wait_rows({"NAME": ["HLT"]})
+    screen.keys("l")
+    screen.wait_for("12 HLT")
+    host.count_latency("", "HLT", "handle", 4096, 10)
+    screen.wait_for("handle: half below 4.1 µs, 99 % below 4.1 µs, the longest ever 4.1 µs")
+    screen.quit()
+
+
 def test_histogram(host, top):
     for start, exits in (0, 1000), (512, 1000), (2**30, 1000):
         host.count_latency("", "HLT", "handle", start, exits)

@@ -105,7 +105,9 @@ static void format_part(const struct top *top, const struct exit_clock *clock,
 			enum latency_time time, double part, char *text,
 			size_t size)
 {
+	const uint64_t longest = histogram->longest[time];
 	double so_far = 0;
+	uint64_t below;
 	size_t b;
 
 	for (b = 0; b < NR_BUCKETS - 1; b++) {
@@ -113,10 +115,14 @@ static void format_part(const struct top *top, const struct exit_clock *clock,
 		if (so_far >= part * histogram->all[time])
 			break;
 	}
-	if (b == NR_BUCKETS - 1)
+	if (b == NR_BUCKETS - 1) {
 		snprintf(text, size, "-");
-	else
-		format_cycles(top, clock, bucket_below(b), text, size);
+		return;
+	}
+	/* No exit came near the bucket's end if that is beyond the longest. */
+	below = bucket_below(b);
+	format_cycles(top, clock, longest && longest < below ? longest : below,
+		      text, size);
 }
 
 static void draw_summary(const struct top *top, const struct exit_clock *clock,
