@@ -6,8 +6,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "doctor/apicv_row.h"
-
-#define KERNEL __attribute__((preserve_access_index))
+#include "source/bpf_kernel.h"
 
 struct seq_file;
 
@@ -23,14 +22,6 @@ struct file {
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct file *file;
-} KERNEL;
-
-struct qstr {
-	const unsigned char *name;
-} KERNEL;
-
-struct dentry {
-	struct qstr d_name;
 } KERNEL;
 
 struct kvm_arch {

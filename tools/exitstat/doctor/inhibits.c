@@ -69,12 +69,10 @@ static bool read_rows(struct apicv_row **rows, size_t *nr)
 }
 
 /* "HYPERV" of APICV_INHIBIT_REASON_HYPERV, as this kernel numbers them. */
-static void put_reason(char *name, size_t size, unsigned int bit)
+static void put_reason(char *name, size_t size, const struct btf *btf,
+		       unsigned int bit)
 {
 	static const char prefix[] = "APICV_INHIBIT_REASON_";
-	struct btf *vmlinux = btf__load_vmlinux_btf();
-	struct btf *kvm = btf__load_module_btf("kvm", vmlinux);
-	const struct btf *btf = kvm ? kvm : vmlinux;
 	const struct btf_type *type;
 	const struct btf_enum *value;
 	const char *found;
@@ -92,26 +90,28 @@ static void put_reason(char *name, size_t size, unsigned int bit)
 		    !strncmp(found, prefix, sizeof(prefix) - 1))
 			snprintf(name, size, "%s", found + sizeof(prefix) - 1);
 	}
-	btf__free(kvm);
-	btf__free(vmlinux);
 }
 
 static void put_text(struct apicv_inhibits *inhibits,
 		     const struct reason *reasons)
 {
+	struct btf *vmlinux = btf__load_vmlinux_btf();
+	struct btf *kvm = btf__load_module_btf("kvm", vmlinux);
 	char name[64], word[128];
 	unsigned int bit;
 
 	for (bit = 0; bit < MAX_INHIBITS; bit++) {
 		if (!reasons[bit].nr_vms)
 			continue;
-		put_reason(name, sizeof(name), bit);
+		put_reason(name, sizeof(name), kvm ? kvm : vmlinux, bit);
 		snprintf(word, sizeof(word), "%s (%zu%s%s)", name,
 			 reasons[bit].nr_vms,
 			 *reasons[bit].example ? ", as " : "",
 			 reasons[bit].example);
 		text_append(inhibits->text, sizeof(inhibits->text), ", ", word);
 	}
+	btf__free(kvm);
+	btf__free(vmlinux);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -145,7 +145,8 @@ bool apicv_inhibits_read(struct apicv_inhibits *inhibits)
 				strcpy(reasons[bit].example, rows[i].name);
 		}
 	}
-	put_text(inhibits, reasons);
+	if (inhibits->nr_inhibited)
+		put_text(inhibits, reasons);
 	free(rows);
 	libbpf_set_print(before);
 	return done;

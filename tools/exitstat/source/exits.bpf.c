@@ -12,23 +12,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "source/bpf_kernel.h"
 #include "source/bpf_rows.h"
 
 #define NAME_WORDS (BPF_VM_NAME / 8)
-/* What is used of the kernel's types; libbpf finds where it is. */
-#define KERNEL __attribute__((preserve_access_index))
 
 struct timespec64 {
 	long long tv_sec;
 	long tv_nsec;
-} KERNEL;
-
-struct qstr {
-	const unsigned char *name;
-} KERNEL;
-
-struct dentry {
-	struct qstr d_name;
 } KERNEL;
 
 struct kvm {
