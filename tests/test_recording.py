@@ -207,13 +207,19 @@ def test_what_happens_is_recorded(host, tmp_path):
 
     # Of each that ended what was last seen of it.
     after.update({key: last[key] for key in last if key not in after})
-    expected = sorted((key[:2] + key[3:] if len(key) > 1 else key,
+    # The one that has another's pid and file descriptor is told apart.
+    def shown(key):
+        vm = f"{key[1]}#2" if key[1:3] == (again.id, again.start_time) else key[1]
+        return (key[0], vm, *key[3:])
+
+    expected = sorted((shown(key) if len(key) > 1 else key,
                        subtract(after[key], before.get(key))) for key in after)
     everything = ["--host", "--vm", "*"]
     found = report(path, *everything)[1] + report(path, "--vcpu", "all")[1]
     assert sorted(found, key=repr) == sorted(expected, key=repr)
-    assert (again.id, 3) in [(vm, sum(who[:2] == ("vm", vm) for who, _ in found) + 1)
-                             for vm in [second.id]]
+    assert [who for who, _ in report(path, "--vm", second.id)[1]] == [
+        ("vm", second.id), ("vm", f"{second.id}#2")]
+    assert [who for who, _ in report(path, "--vm", f"{second.id}#2")[1]] == [("vm", f"{second.id}#2")]
     assert report(path, "--vm", new.name)[1] == [
         (("vm", new.id), subtract(after["vm", new.id, new.start_time]))]
     seconds = report(path)[0]
@@ -312,8 +318,6 @@ def test_where_to(host, tmp_path):
     check_refused(record(host, tmp_path / "no/recording"), 1, os.strerror(errno.ENOENT))
     check_refused(record(host, tmp_path), 1, "neither a file nor a pipe")
     check_refused(record(host, "/dev/null"), 1, "neither a file nor a pipe")
-    os.mkfifo(tmp_path / "fifo")
-    check_refused(record(host, tmp_path / "fifo"), 1, "nobody reads")
     controller, terminal = pty.openpty()
     result = record(host, "-", stdout=terminal)
     assert result.returncode == 2 and "terminal" in result.stderr
@@ -654,6 +658,119 @@ def test_modules_are_exchanged(host, tmp_path):
         (("vm", vm.id), last["vm", vm.id, vm.start_time])]
 
 
+def test_a_vm_that_came_again_is_another(tmp_path):
+    """In every format, and its rates are those of the time in which it was there."""
+    writer = Writer(counts=COUNTS, tsc_khz=1000000)
+    hosts = [host_scope([10, *[n] * 7], guest_cycles=n) for n in range(1, 6)]
+    life = [vm_scope(3, [10, n * 1000, n * 10**9, 0, 0, 0, 0, 0], guest_cycles=0) for n in range(3)]
+    writer.sample(0, hosts[0], life[0], full=True)
+    writer.sample(1, hosts[1], life[1])
+    writer.sample(2, hosts[2], ended=[life[0]["vm"]])
+    # Half a second of its own, and then a whole one.
+    writer.sample(3, hosts[3], {**life[1], "id": "77.78", "reasons": [[10, 250, 5 * 10**8, 0, 0, 0, 0, 0]]})
+    writer.sample(4, hosts[4], {**life[1], "id": "77.78", "reasons": [[10, 750, 15 * 10**8, 0, 0, 0, 0, 0]]})
+    path, vm = writer.put(tmp_path / "r"), life[0]["vm"]
+    for name, seconds, exits in (vm, 1, 1000), (f"{vm}#2", 1.5, 750):
+        out = json.loads(check_ok(run(ASAN, "report", path, "--vm", "*", "--json")))
+        found = [one for one in out["scopes"] if one["vm"] == name]
+        assert [one["seconds"] for one in found] == [seconds] and found[0]["total"]["exits"] == exits
+        table = check_ok(run(ASAN, "report", path, "--vm", "*", "-o", "vm,exits,exits/s,seconds", "--csv"))
+        assert f"{name},{exits},{exits / seconds:.1f},{seconds:.3f}" in table.splitlines()
+        assert f'vm="{name}",' in check_ok(run(ASAN, "report", path, "--vm", "*", "--openmetrics"))
+    metrics = check_ok(run(ASAN, "report", path, "--vm", "*", "--openmetrics")).splitlines()
+    series = [line.rsplit(" ", 1)[0] for line in metrics if not line.startswith("#")]
+    assert len(set(series)) == len(series)
+    check_ok(run(ASAN, "report", path, "--html", tmp_path / "page"))
+    labels = [one["label"] for one in data_of(tmp_path / "page")["scopes"]]
+    assert len(set(labels)) == 3
+    check_refused(run(ASAN, "report", path, "--vm", f"{vm}#3"), 1, f"has no VM {vm}#3")
+    # diff reads that again.
+    out = tmp_path / "show"
+    out.write_text(check_ok(run(ASAN, "report", path, "--vm", "*", "--json")))
+    rows = check_ok(run(ASAN, "diff", out, out, "--vm", f"{vm}#2", "--csv")).splitlines()
+    assert rows[1].split(",")[4] == "500.0"
+
+
+def test_rates_of_a_vm_that_came_late(tmp_path):
+    """As of one that was always there, if that is how often it exits."""
+    def vm(exits, vcpus):
+        return vm_scope(3, [10, exits, exits * 1000, 0, 0, 0, 0, 0], guest_cycles=vcpus * exits * 10**6 - exits * 1000)
+
+    for vcpus, late in (1, 0.5), (4, 0.9), (4, 0):
+        always = Writer(counts=COUNTS, tsc_khz=1000000)
+        comes = Writer(counts=COUNTS, tsc_khz=1000000)
+        for t in range(10):
+            always.sample(t, host_scope([10, *[t] * 7]), vm(1000 * t, vcpus), **({} if t else {"full": True}))
+            scopes = [vm(round(1000 * (t - 5 - late)), vcpus)] if t > 5 + late else []
+            comes.sample(t, host_scope([10, *[t] * 7]), *scopes, **({} if t else {"full": True}))
+        a, b = always.put(tmp_path / "a"), comes.put(tmp_path / "b")
+        line = check_ok(run(ASAN, "diff", a, b, "--vm", "*", "--csv")).splitlines()[1].split(",")
+        assert line[4:6] == ["1000.0", "1000.0"]
+
+
+def test_two_hosts_are_named(tmp_path):
+    writer = Writer(counts=COUNTS)
+    writer.sample(0, host_scope([10, *[1] * 7]), full=True)
+    writer.sample(1, host_scope([10, *[2] * 7]))
+    writer.out.append(json.dumps({**writer.header, "host": "second"}))
+    writer.sample(0, host_scope([10, *[1] * 7]), full=True)
+    writer.sample(1, host_scope([10, *[2] * 7]))
+    path = writer.put(tmp_path / "r")
+    for args in ["report", path], ["report", path, "--html", tmp_path / "page"]:
+        result = run(ASAN, *args)
+        assert result.returncode == 0 and " and on second: " in result.stderr
+
+
+def test_many_short_lives(tmp_path):
+    """The work for a VM does not grow with how many there were."""
+    def user_seconds(nr):
+        writer = Writer(counts=COUNTS)
+        writer.sample(0, host_scope([10, *[1] * 7]), full=True)
+        for i in range(1, nr + 1):
+            ended = {"ended": [vm_scope(i - 1)["vm"]]} if i > 1 else {}
+            writer.sample(i, vm_scope(i, [10, *[1] * 7]), **ended)
+        path = writer.put(tmp_path / "r")
+        with open(tmp_path / "out", "wb") as out, subprocess.Popen(
+                [str(SHARED), "report", path, "--vm", "*", "--csv"], stdout=out) as process:
+            usage = os.wait4(process.pid, 0)[2]
+        assert len((tmp_path / "out").read_bytes().splitlines()) == nr + 1
+        return usage.ru_utime
+
+    # Once more is 16 times where it is a square, and 4 times where it is not.
+    ratios = [user_seconds(32000) / user_seconds(8000) for _ in range(3)]
+    assert min(ratios) < 8
+    assert user_seconds(70000) > 0
+
+
+def test_other_modules_after_a_loss(host, tmp_path):
+    """Each section tells its own samples and losses, and none is told twice."""
+    path = tmp_path / "recording"
+    with Recorder(host, path) as recorder:
+        recorder.wait()
+        recorder.wait()
+        host.kvm.rename(tmp_path / "away")
+        time.sleep(0.2)
+        host.tsc_khz += 1000000
+        (tmp_path / "away").rename(host.kvm)
+        host.advance(0.05)
+        recorder.wait()
+        status, stderr = recorder.stop()
+    lines = load(path)
+    ends = [line for line in lines if "end" in line]
+    sections = [[]]
+    for line in lines:
+        sections[-1].append(line)
+        if "end" in line:
+            sections.append([])
+    counted = [sum("scopes" in line for line in section) for section in sections if section]
+    assert [end["samples"] for end in ends] == counted and len(ends) == 2
+    assert ends[0]["end"] == "KVM" and not ends[0]["lost"] and ends[1]["lost"]
+    lost = sum(sample.get("lost", 0) for sample in samples_of(path))
+    assert lost == ends[1]["lost"]
+    assert status == 1 and f"{sum(counted)} samples in {path}, and {lost} were lost" in stderr
+    assert f"lost while it was recorded: {lost}\n" in run(ASAN, "report", path).stderr
+
+
 def test_other_modules_begin_a_section(host, tmp_path):
     """Those count other things, so that no difference makes sense."""
     path = tmp_path / "recording"
@@ -752,6 +869,37 @@ def test_fifo(host, tmp_path):
         assert result.returncode == 0
         out = cat.communicate()[0]
     assert len(out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("first", ["record", "report"])
+def test_fifo_between_two(host, tmp_path, first):
+    """Whoever comes first waits for the other."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    commands = {"record": [ASAN, "record", "-o", fifo, "-n", "2", "-d", "0.01", "--debugfs", host.debugfs,
+                           "--procfs", host.procfs],
+                "report": [ASAN, "report", fifo]}
+    running = {}
+    for name in sorted(commands, key=lambda name: name != first):
+        running[name] = subprocess.Popen(list(map(str, commands[name])), stdout=subprocess.PIPE,
+                                         stderr=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+    out, err = running["report"].communicate(timeout=pace.limit(30))
+    assert running["report"].returncode == 0, err
+    assert out.startswith(f"recording {fifo}, host: vmx")
+    waited = running["record"].communicate(timeout=pace.limit(30))[1]
+    assert running["record"].returncode == 0
+    assert ("waiting for somebody to read" in waited) == (first == "record")
+
+
+def test_fifo_that_nobody_reads(host, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen([str(ASAN), "record", "-o", tmp_path / "fifo", "--debugfs", host.debugfs, "--procfs",
+                           host.procfs], stderr=subprocess.PIPE, text=True) as process:
+        assert "waiting" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert "nobody reads" in process.communicate(timeout=pace.limit(30))[1]
+    assert process.returncode == 1
 
 
 # Recordings that are written here
@@ -1146,7 +1294,7 @@ def test_page_needs_nothing_else(tmp_path):
     check_refused(run(STATIC, "report", path, "--html", tmp_path / "x"), 1, "exitstat-static")
     check_refused(run(ASAN, "report", path, "--html", tmp_path / "no/x"), 1, "no/x")
     check_refused(run(ASAN, "report", path, "--html", tmp_path / "x", "--json"), 2, "--html")
-    check_refused(run(ASAN, "report", "-", "--html", tmp_path / "x"), 1, "not of a pipe")
+    check_refused(run(ASAN, "report", "-", "--html", tmp_path / "x"), 1, "stdin is empty")
     assert not list(tmp_path.glob("x*")) and not list(tmp_path.glob("page.html?*"))
 
 
@@ -1343,7 +1491,10 @@ def test_diff_refuses(host, tmp_path):
         check_refused(run(ASAN, "diff", a, tmp_path / "x"), 1, tmp_path / "x")
     (tmp_path / "x").write_text(a.read_text().replace('"version":1', '"version":2'))
     check_refused(run(ASAN, "diff", a, tmp_path / "x"), 1, "update exitstat")
-    check_refused(run(ASAN, "diff", a, a, "--vm", "1-1"), 1, "nothing that these options mean")
+    check_refused(run(ASAN, "diff", a, a, "--vm", "1-1"), 1, a, "has no VM 1-1")
+    check_refused(run(ASAN, "diff", a, a, "--vm", "x*"), 1, "nothing that these options mean")
+    check_refused(run(ASAN, "diff", a, a, "--reason", "EPT_VIOLATIONS"), 1, "EPT_VIOLATION:")
+    check_refused(run(ASAN, "diff", "-", "-"), 2, "stdin")
 
 
 @pytest.mark.valgrind

@@ -333,6 +333,27 @@ def test_areas_are_painted(browser, show):
             browser, chart, [(t[i] - 1.3, y) for i in (4, 5) for y in range(2, 90, 8)]))
 
 
+def test_long_pauses_are_short(browser, show):
+    """A week in which nothing was recorded, or the 56 years by which a clock was set, and both sides are seen."""
+    rng = random.Random(5)
+    for pause in 7 * 86400, 56 * 31557600:
+        t = [float(2 * i + 2) for i in range(10)] + [pause + 2.0 * i for i in range(11, 21)]
+        kinds = [(i, f"R{i}", 1000, 40e-6, 60e-6, 0, 80e-6) for i in range(3)]
+        scope = R.vcpu(rng, "vCPU", t, [2.0] * 20, lambda s: (0.3, 0.1), kinds)
+        show(R.report([scope]))
+        places = browser.js("[0, 20, %r, %r].map(place)" % (t[10] - 2, t[-1]))
+        first, gap, second = (b - a for a, b in zip(places, places[1:]))
+        assert first == pytest.approx(20) and second == pytest.approx(20, rel=0.01) and 0.5 < gap < 3
+        # The axis and what the mouse is told go back to moments.
+        assert browser.js("[1, %r].map(t => momentAt(place(t)))" % t[-3]) == [1, pytest.approx(t[-3])]
+        for chart in "exits", "phases":
+            colours_at = pixels(browser, chart, [(places[0] + 5, 20), (places[2] + 5, 20)])
+            assert all(p[3] == 255 and max(p[:3]) - min(p[:3]) > 20 for p in colours_at)
+        ticks = browser.js("Chart.getChart('exits').scales.x.ticks.map(t => t.value)")
+        assert sum(places[0] <= tick <= places[1] for tick in ticks) > 1
+        assert sum(places[2] <= tick <= places[3] + 1e-3 for tick in ticks) > 1
+
+
 def areas(browser, id):
     """The last point of each interval: {name: [[x, y], ...]}.  Each interval has two, and
     a point without a value is where the line ends."""

@@ -603,6 +603,23 @@ def test_resize(host, top):
     screen.quit()
 
 
+def test_resize_and_back(host, top):
+    """All has moved then, also where the size is the same by the time that it is looked at."""
+    screen = top(*FAST)
+    screen.keys("1")
+    screen.wait_for("host: ", "q quit")
+    before = screen.capture()[-1]
+    terminal = subprocess.run([*screen.tmux, "display", "-p", "#{pane_tty}"], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout.strip()
+    # What a terminal does to its lines, nobody tells ncurses.
+    with open(terminal, "w") as file:
+        file.write("\x1b7\x1b[24;5Hmoved\x1b8")
+    screen.wait(lambda lines: "moved" in lines[-1])
+    os.kill(screen.pid, signal.SIGWINCH)
+    screen.wait(lambda lines: lines[-1] == before)
+    screen.quit()
+
+
 COLORS = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m")
 
 

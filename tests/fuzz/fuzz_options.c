@@ -43,7 +43,7 @@ static void check_arguments(const struct arguments *args,
 	check(!args->vcpus || (args->vcpu >= -1 && args->vcpu <= UINT32_MAX));
 	check(args->format.kind <= FORMAT_OPENMETRICS);
 	for (i = 0; i < args->nr_vms; i++)
-		check(*args->vms[i]);
+		check(*args->vms[i].text);
 	for (i = 0; i < args->nr_reasons; i++)
 		check(*args->reasons[i]);
 	check(args->command ? usage->options & TAKES_COMMAND :

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A VMM's process: its command line, its comm and its stat, in this order. */
+/* A VMM's process: its command line, its comm, its stat and its status, in this order. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "model/scope.h"
 #include "source/vmname.h"
 
-static const char *const files[] = { "cmdline", "comm", "stat" };
+static const char *const files[] = { "cmdline", "comm", "stat", "status" };
 
 /* A name is what a terminal, a spreadsheet and a database can all show. */
 static void check_name(const char *name)
@@ -24,8 +24,8 @@ static void check_name(const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char dir[300], path[320], name[VM_NAME_SIZE];
-	uint64_t start, again;
+	char dir[300], path[320];
+	struct exit_scope vm = { .kind = SCOPE_VM, .vm = "7-11" }, again;
 	size_t i, len;
 	char *text;
 	int fd;
@@ -45,12 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		free(text);
 	}
 
-	/* Whatever was in there before must not show through. */
-	memset(name, 0xff, sizeof(name));
-	vm_name(work_dir(), "7", name);
-	check_name(name);
-	start = vm_start_time(work_dir(), "7");
-	again = vm_start_time(work_dir(), "7");
-	check(start == again);
+	again = vm;
+	vm_identify(&vm, work_dir(), 0);
+	vm_identify(&again, work_dir(), 0);
+	check_name(vm.name);
+	check(strspn(vm.vmid, "0123456789") == strlen(vm.vmid));
+	check(!memcmp(&vm, &again, sizeof(vm)));
 	return 0;
 }

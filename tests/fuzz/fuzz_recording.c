@@ -253,8 +253,10 @@ static void read_file_again(const uint8_t *data, size_t size,
 	do
 		event = recording_next(&recording);
 	while (event != RECORDING_EOF && event != RECORDING_FAILED);
-	check(nr_messages == (event == RECORDING_FAILED));
-	if (event == RECORDING_EOF) {
+	/* What is in there is told by no line. */
+	if (!recording.input.decompressor)
+		check(nr_messages == (event == RECORDING_FAILED));
+	if (event == RECORDING_EOF && !recording.input.decompressor) {
 		check(recording.nr_samples == lines->nr_samples);
 		check(recording.nr_sections == lines->nr_sections);
 		check(recording.nr_skipped == lines->nr_skipped);
@@ -265,9 +267,9 @@ static void read_file_again(const uint8_t *data, size_t size,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct recording recording = { .path = "-", .fd = -1 };
+	struct recording recording = { .path = "-" };
 	struct copy copy = {
-		.recording = { .path = "-", .fd = -1 },
+		.recording = { .path = "-" },
 		.begin = true,
 	};
 	enum recording_event event = RECORDING_NOTHING;

@@ -32,7 +32,8 @@
 struct run {
 	struct arguments args;
 	struct exit_selection sel;
-	char *vms[MAX_PATTERNS], *reasons[MAX_PATTERNS];
+	struct vm_pattern vms[MAX_PATTERNS];
+	char *reasons[MAX_PATTERNS];
 	char root[256], debugfs[300], sysfs[300], procfs[300];
 	bool prometheus;
 };
@@ -65,7 +66,7 @@ static bool set_word(struct run *run, char *word)
 		args->vcpus = args->format.vcpus = true,
 		args->vcpu = atoi(value);
 	else if (!strncmp(word, "vm=", 3) && args->nr_vms < MAX_PATTERNS)
-		args->vms[args->nr_vms++] = value;
+		args->vms[args->nr_vms++].text = value;
 	else if (!strncmp(word, "reason=", 7) &&
 		 args->nr_reasons < MAX_PATTERNS)
 		args->reasons[args->nr_reasons++] = value;

@@ -4,6 +4,7 @@ import itertools
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -163,6 +164,16 @@ def shown(t, seconds, ns):
     return json.dumps(document, separators=(",", ":")) + "\n"
 
 
+def packed(root):
+    """As logrotate and people have them: whole, cut off, and two in a row."""
+    data = next(iter(recording_seeds(root / "packed")))[1]
+    for name, words in ("gz", ["gzip", "-n"]), ("xz", ["xz"]), ("zst", ["zstd", "-q"]):
+        text = subprocess.run([*words, "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+        yield name, text
+        yield f"{name}-cut", text[:len(text) * 2 // 3]
+        yield f"{name}-twice", text + text
+
+
 def diff_seeds(root):
     options = itertools.cycle(["", "--json", "--csv", "--openmetrics", "--units=ns",
                                "--vm=* --sort=exits", "--reason=*io* --json"])
@@ -242,14 +253,23 @@ def seeds(target):
             for number, (name, data) in enumerate(recording_seeds(root)):
                 yield name, joined([options[number % len(options)] + "\n"]) + data
                 yield f"{name}-html", b"--html\n" + data
+            for name, data in packed(root):
+                yield name, b"\n" + data
+                yield f"{name}-html", b"--html\n" + data
         elif target == "fuzz_diff":
             yield from diff_seeds(root)
+            for name, data in packed(root):
+                yield name, joined([b"\n" + data, data])
         elif target == "fuzz_scan":
             yield from scan_seeds(root)
         elif target == "fuzz_process":
             for vm in tree.Tree(root / "tree", 10, 1, 1).vms.values():
-                yield vm.id, joined([(vm.proc / name).read_bytes() + b"\n"
-                                     for name in ("cmdline", "comm", "stat")])
+                status = f"Name:\t{vm.comm}\nTgid:\t{vm.pid - 1}\nPid:\t{vm.pid}\n".encode()
+                yield vm.id, joined([*((vm.proc / name).read_bytes() + b"\n"
+                                       for name in ("cmdline", "comm", "stat")), status])
+            for words in (["kvm", "-id", "100", "-name", "a"], ["crosvm", "run", "--name=a", "-p", "--id=b"],
+                          ["qemu", "-append", "-name", "-name", "guest=a,,b,process=c"]):
+                yield f"words-{sha(repr(words).encode())}", joined(["\0".join(words) + "\0\n"])
         elif target == "fuzz_options":
             for words in COMMAND_LINES:
                 # Which command it is for is told by the length.

@@ -64,7 +64,27 @@ static bool name_temporary(struct replacement *file)
 				random) < sizeof(file->temporary);
 }
 
-/* A file without a name, which nothing leaves behind; or else with one. */
+static void hold_signals(struct replacement *file)
+{
+	sigset_t all;
+
+	if (file->blocked)
+		return;
+	sigfillset(&all);
+	file->blocked = !sigprocmask(SIG_BLOCK, &all, &file->before);
+}
+
+static void release_signals(struct replacement *file)
+{
+	if (file->blocked)
+		sigprocmask(SIG_SETMASK, &file->before, NULL);
+	file->blocked = false;
+}
+
+/*
+ * A file without a name, which nothing leaves behind; or else, where the file system
+ * has no such thing, with one, and no signal comes until it is gone.
+ */
 static int open_temporary(struct replacement *file)
 {
 	char dir[PATH_MAX], *slash;
@@ -81,13 +101,16 @@ static int open_temporary(struct replacement *file)
 			errno = ENAMETOOLONG;
 			break;
 		}
+		hold_signals(file);
 		fd = open(file->temporary,
 			  O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 		if (fd < 0 && errno != EEXIST)
 			break;
 	}
-	if (fd < 0)
+	if (fd < 0) {
 		*file->temporary = '\0';
+		release_signals(file);
+	}
 	return fd;
 }
 
@@ -127,6 +150,7 @@ static int open_new(struct replacement *file, const struct stat *st)
 	close(fd);
 	if (*file->temporary)
 		unlink(file->temporary);
+	release_signals(file);
 	return status;
 }
 
@@ -190,7 +214,6 @@ static bool link_temporary(struct replacement *file, int fd)
 int replace_commit(struct replacement *file)
 {
 	FILE *stream = file->stream;
-	sigset_t all, before;
 	int error = 0;
 
 	if (fflush(stream) || ferror(stream))
@@ -199,8 +222,7 @@ int replace_commit(struct replacement *file)
 	if (!error && *file->target && fsync(fileno(stream)))
 		error = errno;
 	/* No signal leaves the name behind that it has for a moment. */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &before);
+	hold_signals(file);
 	if (!error && *file->target) {
 		if ((!*file->temporary &&
 		     !link_temporary(file, fileno(stream))) ||
@@ -209,7 +231,7 @@ int replace_commit(struct replacement *file)
 	}
 	if (error && *file->temporary)
 		unlink(file->temporary);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	release_signals(file);
 	if (fclose(stream) && !error && !*file->target)
 		error = errno;
 	return error ? cannot_write(file->path, error) : STATUS_OK;
@@ -220,4 +242,5 @@ void replace_abort(struct replacement *file)
 	fclose(file->stream);
 	if (*file->temporary)
 		unlink(file->temporary);
+	release_signals(file);
 }

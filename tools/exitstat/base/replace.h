@@ -10,6 +10,7 @@
 #define BASE_REPLACE_H
 
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -26,6 +27,9 @@ struct replacement {
 	char target[PATH_MAX];
 	/* its name until it is whole, or empty if it has none */
 	char temporary[PATH_MAX];
+	/* Signals that would leave that behind wait; those that waited before. */
+	bool blocked;
+	sigset_t before;
 	/* what the file is to have */
 	FILE *stream;
 };

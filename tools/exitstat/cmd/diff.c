@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <stdio.h>
+#include <string.h>
 
+#include "base/array.h"
 #include "base/message.h"
 #include "cmd/options.h"
 #include "diff/json.h"
@@ -45,12 +47,17 @@ static int compare(const struct arguments *args)
 	struct diff_side sides[2] = {};
 	struct exit_selection sel;
 	struct diff diff = {};
-	int status;
+	int status = STATUS_OK;
+	size_t s;
 
+	if (!strcmp(args->files[0], "-") && !strcmp(args->files[1], "-"))
+		return fail(STATUS_USAGE, "only one of A and B can be stdin");
 	set_selection(args, &sel);
-	status = diff_read(&sides[0], args->files[0], &sel);
-	if (!status)
-		status = diff_read(&sides[1], args->files[1], &sel);
+	for (s = 0; !status && s < ARRAY_SIZE(sides); s++) {
+		/* What a name means there may mean nothing here. */
+		selection_forget(&sel);
+		status = diff_read(&sides[s], args->files[s], &sel);
+	}
 	if (!status)
 		status = diff_compare(&diff, sides, &args->format, &sel);
 	if (!status) {

@@ -58,7 +58,7 @@ static const struct option_info {
 	unsigned int set;
 } infos[] = {
 	{ OPT_VM, 0, "vm", "ID",
-	  "a VM: <pid>-<fd>, <pid>, or a pattern of its name", TAKES_VM },
+	  "a VM: its name, <pid>-<fd>, <pid>, or a pattern", TAKES_VM },
 	{ OPT_VCPU, 0, "vcpu", "N", "one vCPU of each VM, or 'all'", TAKES_VM },
 	{ OPT_HOST, 0, "host", NULL, "the host, too", TAKES_HOST },
 	{ OPT_REASON, 0, "reason", "R",
@@ -199,14 +199,27 @@ static int parse_seconds(const struct command_usage *usage, const char *text,
 	return STATUS_OK;
 }
 
-static int add_pattern(char ***patterns, size_t *nr, char *pattern)
+static int add_reason(struct arguments *args, char *text)
 {
-	char **new = reallocarray(*patterns, *nr + 1, sizeof(*new));
+	char **reasons = reallocarray(args->reasons, args->nr_reasons + 1,
+				      sizeof(*reasons));
 
-	if (!new)
+	if (!reasons)
 		return out_of_memory();
-	*patterns = new;
-	new[(*nr)++] = pattern;
+	args->reasons = reasons;
+	reasons[args->nr_reasons++] = text;
+	return STATUS_OK;
+}
+
+static int add_vm(struct arguments *args, const char *text)
+{
+	struct vm_pattern *vms =
+		reallocarray(args->vms, args->nr_vms + 1, sizeof(*vms));
+
+	if (!vms)
+		return out_of_memory();
+	args->vms = vms;
+	vms[args->nr_vms++] = (struct vm_pattern){ .text = text };
 	return STATUS_OK;
 }
 
@@ -282,7 +295,7 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_VM:
 		if (!*value)
 			return usage_error(usage, "not a VM:", value);
-		return add_pattern(&args->vms, &args->nr_vms, value);
+		return add_vm(args, value);
 	case OPT_VCPU:
 		return parse_vcpu_number(usage, args, value);
 	case OPT_HOST:
@@ -291,7 +304,7 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_REASON:
 		if (!*value)
 			return usage_error(usage, "not a reason:", value);
-		return add_pattern(&args->reasons, &args->nr_reasons, value);
+		return add_reason(args, value);
 	case OPT_INTERVAL:
 		return parse_seconds(usage, value, &args->interval);
 	case OPT_COUNT:

@@ -41,7 +41,7 @@ struct arguments {
 	/* one that the user named, or NULL */
 	const char *source;
 	struct source_setup setup;
-	char **vms;
+	struct vm_pattern *vms;
 	size_t nr_vms;
 	/* --vcpu was given, as @format has it, too; which one, or -1 for all */
 	bool vcpus;

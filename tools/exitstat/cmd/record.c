@@ -56,6 +56,8 @@ struct recorder {
 	bool begin;
 	/* in this section; and of these, before the next sample */
 	uint64_t samples, lost, lost_before;
+	/* in sections of this file that have ended */
+	uint64_t samples_before, lost_in_all;
 	/* which the user was told of, so that it is told once */
 	enum trouble trouble;
 	/* There is no file, and none can be made. */
@@ -179,7 +181,22 @@ static bool write_sample(struct recorder *recorder, struct exit_scan *scan)
 	char *text;
 	size_t len;
 
-	if (recorder->begin || is_other_kvm(writer, &scan->scopes[0].snap)) {
+	if (!recorder->begin && is_other_kvm(writer, &scan->scopes[0].snap)) {
+		/* What was lost belongs to what comes, as the next line says. */
+		recorder->lost -= recorder->lost_before;
+		text = recording_end(writer, "KVM", recorder->samples,
+				     recorder->lost, &len);
+		if (!write_line(recorder, text, len)) {
+			recorder->lost += recorder->lost_before;
+			return false;
+		}
+		recorder->samples_before += recorder->samples;
+		recorder->lost_in_all += recorder->lost;
+		recorder->samples = 0;
+		recorder->lost = recorder->lost_before;
+		recorder->begin = true;
+	}
+	if (recorder->begin) {
 		text = recording_header(writer, scan, &len);
 		if (!write_line(recorder, text, len)) {
 			recorder->begin = true;
@@ -277,7 +294,9 @@ static bool take_sample(struct recorder *recorder)
 /* Write the end, and say what is in the file. */
 static int end_section(struct recorder *recorder, const char *why)
 {
-	int status = recorder->lost ? STATUS_ERROR : STATUS_OK;
+	const uint64_t samples = recorder->samples_before + recorder->samples;
+	const uint64_t lost = recorder->lost_in_all + recorder->lost;
+	int status = lost ? STATUS_ERROR : STATUS_OK;
 	char *text;
 	size_t len;
 
@@ -290,12 +309,11 @@ static int end_section(struct recorder *recorder, const char *why)
 		status = fail(STATUS_ERROR, "cannot write all of %s: %s",
 			      recorder->file.path, strerror(errno));
 
-	if (recorder->lost)
+	if (lost)
 		note("%" PRIu64 " samples in %s, and %" PRIu64 " were lost",
-		     recorder->samples, recorder->file.path, recorder->lost);
+		     samples, recorder->file.path, lost);
 	else
-		note("%" PRIu64 " samples in %s", recorder->samples,
-		     recorder->file.path);
+		note("%" PRIu64 " samples in %s", samples, recorder->file.path);
 	return status;
 }
 
@@ -326,6 +344,7 @@ static int open_anew(struct recorder *recorder)
 	recorder->file = file;
 	recorder->begin = true;
 	recorder->samples = recorder->lost = 0;
+	recorder->samples_before = recorder->lost_in_all = 0;
 	if (ok && !write_sample(recorder, &scan)) {
 		report_write_error(recorder, errno);
 		lose(recorder, CANNOT_WRITE);

@@ -33,9 +33,13 @@ static int report(const struct arguments *args)
 	int status;
 
 	set_selection(args, &sel);
-	status = recording_sum_read(&sum, args->files[0], &sel);
+	status = recording_sum_read(&sum, args->files[0], &sel, NULL);
 	if (!status)
 		status = recording_sum_check(&sum, &sel);
+	if (!status)
+		status = selection_check_reasons(&sel, &sum.scan);
+	if (!status)
+		status = recording_sum_number(&sum, &sel);
 	if (!status) {
 		recording_sum_note(&sum);
 		snprintf(title, sizeof(title), "recording %s", sum.path);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +74,10 @@ static void note_if_none(const struct output *output,
 static int print_scan(struct output *output, const struct exit_selection *sel,
 		      struct exit_scan *scan)
 {
+	int status = selection_check_reasons(sel, scan);
+
+	if (status)
+		return status;
 	note_if_none(output, scan);
 	selection_filter(sel, scan);
 	return output_scan(output, scan);
@@ -109,12 +115,61 @@ static int watch_once(struct output *output, struct source *source,
 	return status;
 }
 
+/* Readings that fail are told once; what comes after begins anew. */
+struct gap {
+	uint64_t lost;
+	char why[PATH_MAX + 256];
+};
+
+/* A VM that was named does not come again. */
+static bool may_come_again(const struct exit_selection *sel)
+{
+	size_t i;
+
+	for (i = 0; i < sel->nr_vm_patterns; i++) {
+		if (sel->vm_patterns[i].best > VM_BY_PATTERN)
+			return false;
+	}
+	return true;
+}
+
+/* False, after a message, if it makes no sense to go on. */
+static bool read_interval(struct source *source,
+			  const struct exit_selection *sel,
+			  struct exit_scan *now, struct gap *gap)
+{
+	char why[sizeof(gap->why)];
+	int status;
+
+	capture_messages(why, sizeof(why));
+	status = source_read(source, sel, now);
+	capture_messages(NULL, 0);
+	if (!status) {
+		if (gap->lost)
+			note("the counters can be read again, after %" PRIu64
+			     " readings failed",
+			     gap->lost);
+		return true;
+	}
+	if (!may_come_again(sel)) {
+		fail(status, "%s", why);
+		return false;
+	}
+	if (!gap->lost++)
+		note("nothing is shown until the counters can be read again: %s",
+		     why);
+	scan_free(now);
+	return true;
+}
+
 static int watch_intervals(const struct arguments *args, struct output *output,
 			   struct source *source,
 			   const struct exit_selection *sel)
 {
 	struct exit_selection again = *sel;
 	struct exit_scan before = {}, now;
+	struct gap gap = {};
+	bool any_lost = false;
 	uint64_t next, done;
 	int status = source_read(source, sel, &before);
 
@@ -133,9 +188,16 @@ static int watch_intervals(const struct arguments *args, struct output *output,
 			;
 
 		now = (struct exit_scan){};
-		status = source_read(source, &again, &now);
-		if (!status)
+		if (!read_interval(source, &again, &now, &gap)) {
+			status = STATUS_ERROR;
+			break;
+		}
+		any_lost |= gap.lost;
+		/* What was counted meanwhile is of no interval. */
+		if (now.monotonic && before.monotonic)
 			status = print_difference(output, sel, &now, &before);
+		if (now.monotonic)
+			gap.lost = 0;
 		/* Whoever reads it wants it now; main() says what is wrong. */
 		if (fflush(stdout))
 			status = status ? status : STATUS_ERROR;
@@ -143,7 +205,7 @@ static int watch_intervals(const struct arguments *args, struct output *output,
 		before = now;
 	}
 	scan_free(&before);
-	return status;
+	return status ? status : any_lost ? STATUS_ERROR : STATUS_OK;
 }
 
 /* The status of a command as a shell gives it. */

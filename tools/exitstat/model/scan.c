@@ -59,6 +59,12 @@ void scan_subtract(struct exit_scan *scan, const struct exit_scan *before)
 	scan->interval = scan->monotonic - before->monotonic;
 }
 
+uint64_t scan_scope_interval(const struct exit_scan *scan,
+			     const struct exit_scope *scope)
+{
+	return scope->interval ? scope->interval : scan->interval;
+}
+
 bool scan_copy(struct exit_scan *copy, const struct exit_scan *scan)
 {
 	struct exit_scope *scope;

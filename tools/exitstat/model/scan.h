@@ -37,6 +37,9 @@ struct exit_scope *scan_find(const struct exit_scan *scan,
  * whole, and what has ended since is not in @scan.
  */
 void scan_subtract(struct exit_scan *scan, const struct exit_scan *before);
+/* How long @scope, which is in @scan, was counted: ns, or 0 as in there. */
+uint64_t scan_scope_interval(const struct exit_scan *scan,
+			     const struct exit_scope *scope);
 /* False, and nothing in @copy, if there is no memory for it. */
 bool scan_copy(struct exit_scan *copy, const struct exit_scan *scan);
 void scan_free(struct exit_scan *scan);

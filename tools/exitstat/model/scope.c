@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/text.h"
 #include "model/scope.h"
 
 static const char *const names[] = {
@@ -56,15 +57,48 @@ static bool is_digits(const char *text, size_t len)
 	return len;
 }
 
-bool is_vm_id(const char *vm, bool pid_alone)
+bool is_vm_id(const char *vm)
 {
-	size_t len = strcspn(vm, "-");
+	const size_t pid = strcspn(vm, "-");
+	const char *fd = vm + pid + 1, *again;
 
-	if (strlen(vm) >= VM_ID_SIZE || !is_digits(vm, len))
+	if (strlen(vm) >= VM_ID_SIZE || !vm[pid] || !is_digits(vm, pid) ||
+	    !is_digits(fd, strcspn(fd, "#")))
 		return false;
-	if (!vm[len])
-		return pid_alone;
-	return is_digits(vm + len + 1, strlen(vm + len + 1));
+	again = strchr(fd, '#');
+	return !again || is_digits(again + 1, strlen(again + 1));
+}
+
+/* FNV-1a */
+static uint32_t hash(const char *text, size_t len)
+{
+	uint32_t value = 2166136261;
+
+	while (len--)
+		value = (value ^ (unsigned char)*text++) * 16777619;
+	return value;
+}
+
+void scope_set_name(char *name, const char *text, size_t len)
+{
+	char *shown = malloc(len + 1);
+	size_t end;
+
+	if (!shown) {
+		*name = '\0';
+		return;
+	}
+	text_printable(shown, len + 1, text, len);
+	if (strlen(shown) < VM_NAME_SIZE) {
+		strcpy(name, shown);
+	} else {
+		/* ~ and 8 digits; a character is not cut in two. */
+		for (end = VM_NAME_SIZE - 10; (shown[end] & 0xc0) == 0x80;)
+			end--;
+		snprintf(name, VM_NAME_SIZE, "%.*s~%08" PRIx32, (int)end, shown,
+			 hash(text, len));
+	}
+	free(shown);
 }
 
 int scope_cmp(const void *a, const void *b)

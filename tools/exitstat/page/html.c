@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/input.h"
 #include "base/message.h"
+#include "base/progress.h"
 #include "base/replace.h"
 #include "page/data.h"
 #include "page/html.h"
@@ -367,7 +369,8 @@ static bool add_sample(struct collector *collector,
 }
 
 /* Read again, as far as it went before. */
-static int collect(struct collector *collector, const char *path)
+static int collect(struct collector *collector, const char *path,
+		   struct progress *progress)
 {
 	const uint64_t nr_samples = collector->page.sum->nr_samples;
 	struct recording recording;
@@ -376,6 +379,7 @@ static int collect(struct collector *collector, const char *path)
 
 	while (!status && recording.nr_samples < nr_samples) {
 		event = recording_next(&recording);
+		progress_update(progress, input_progress(&recording.input));
 		if (event == RECORDING_EOF)
 			break;
 		if (event == RECORDING_FAILED)
@@ -424,8 +428,8 @@ static int write_page(const struct page *page, const char *path)
 	return replace_commit(&file);
 }
 
-static int make_page(const struct recording_sum *sum, const char *path,
-		     const char *html)
+static int make_page(struct recording_sum *sum, const char *path,
+		     const char *html, struct progress *progress)
 {
 	struct collector collector = { .page = { .sum = sum } };
 	int status = STATUS_OK;
@@ -438,7 +442,11 @@ static int make_page(const struct recording_sum *sum, const char *path,
 			status = out_of_memory();
 	}
 	if (!status)
-		status = collect(&collector, path);
+		status = collect(&collector, path, progress);
+	progress_end(progress);
+	/* Nothing is looked for any more. */
+	if (!status)
+		status = recording_sum_number(sum, NULL);
 	if (!status)
 		status = write_page(&collector.page, html);
 	free(collector.present);
@@ -449,22 +457,25 @@ static int make_page(const struct recording_sum *sum, const char *path,
 int report_html(const char *path, const char *html,
 		const struct exit_selection *sel)
 {
-	struct recording_sum sum;
-	struct stat st;
-	int status;
+	struct recording_sum sum = {};
+	struct progress progress;
+	off_t start;
+	int status = input_keep(&path);
 
-	/* What is no file cannot be read again, and is not read here. */
-	if (!strcmp(path, "-") || (!stat(path, &st) && S_ISFIFO(st.st_mode)))
-		return fail(
-			STATUS_ERROR,
-			"a page is made of a file, not of a pipe, as it is read twice");
-
-	status = recording_sum_read(&sum, path, sel);
+	if (status)
+		return status;
+	start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	progress_begin(&progress, "reading", 2);
+	status = recording_sum_read(&sum, path, sel, &progress);
+	progress_end(&progress);
 	if (!status)
 		status = recording_sum_check(&sum, sel);
 	if (!status) {
 		recording_sum_note(&sum);
-		status = make_page(&sum, path, html);
+		if (!strcmp(path, "-"))
+			lseek(STDIN_FILENO, start, SEEK_SET);
+		progress_next(&progress);
+		status = make_page(&sum, path, html, &progress);
 	}
 	recording_sum_free(&sum);
 	return status;

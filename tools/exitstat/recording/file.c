@@ -18,6 +18,8 @@
 
 /* A pipe that poll() finds writable takes so much without waiting. */
 #define PIPE_PIECE PIPE_BUF
+/* How often a pipe without a reader is tried, in ms. */
+#define PIPE_BEAT 100
 /* How long a full pipe may delay the end, in ms. */
 #define PIPE_PATIENCE 1000
 
@@ -87,12 +89,21 @@ static int open_regular(struct recording_file *file)
 
 static int open_pipe(struct recording_file *file)
 {
+	struct pollfd signals = { .fd = file->signals, .events = POLLIN };
+	bool told = false;
 	struct stat st;
 
-	file->fd = open(file->path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
-	if (file->fd < 0 && errno == ENXIO)
-		return fail(STATUS_ERROR, "nobody reads the pipe %s",
-			    file->path);
+	while ((file->fd = open(file->path,
+				O_WRONLY | O_CLOEXEC | O_NONBLOCK)) < 0 &&
+	       errno == ENXIO) {
+		if (!told)
+			note("waiting for somebody to read the pipe %s",
+			     file->path);
+		told = true;
+		if (poll(&signals, 1, PIPE_BEAT))
+			return fail(STATUS_ERROR, "nobody reads the pipe %s",
+				    file->path);
+	}
 	if (file->fd < 0)
 		return fail(STATUS_ERROR, "cannot open %s: %s", file->path,
 			    strerror(errno));

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The lines of a recording's file. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/message.h"
 #include "recording/format.h"
 #include "recording/input.h"
@@ -16,23 +12,20 @@
 
 int recording_open(struct recording *recording, const char *path)
 {
-	struct stat st;
-	bool use_stdin = !strcmp(path, "-");
+	struct input input;
+	int status = input_open(&input, path);
 
-	*recording = (struct recording){ .path = use_stdin ? "stdin" : path };
-	recording->fd = use_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) :
-				    open_file(path);
-	if (recording->fd < 0 || fstat(recording->fd, &st))
-		return fail(STATUS_ERROR, "cannot read %s: %s", recording->path,
-			    strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !use_stdin) {
-		close(recording->fd);
-		recording->fd = -1;
-		return fail(STATUS_ERROR, "%s is not a file", path);
-	}
-	/* Of a pipe there may be more later. */
-	if (!use_stdin)
-		fcntl(recording->fd, F_SETFL, 0);
+	if (!status)
+		return recording_begin(recording, &input);
+	*recording = (struct recording){ .path = input.path };
+	input_close(&input);
+	return status;
+}
+
+int recording_begin(struct recording *recording, struct input *input)
+{
+	*recording = (struct recording){ .path = input->path, .input = *input };
+	*input = (struct input){ .fd = -1 };
 	recording->chunk = malloc(CHUNK_SIZE);
 	return recording->chunk ? STATUS_OK : out_of_memory();
 }
@@ -40,11 +33,8 @@ int recording_open(struct recording *recording, const char *path)
 /* False at the end, or on an error that *error then has. */
 static bool fill_chunk(struct recording *recording, int *error)
 {
-	ssize_t n;
+	ssize_t n = input_read(&recording->input, recording->chunk, CHUNK_SIZE);
 
-	do
-		n = read(recording->fd, recording->chunk, CHUNK_SIZE);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		*error = errno;
 	recording->chunk_at = 0;
@@ -102,6 +92,32 @@ static bool read_line(struct recording *recording, size_t *len, int *error)
 		if (end)
 			return true;
 	}
+}
+
+bool recording_is_one(struct input *input)
+{
+	static const char key[] = "\"schema\"",
+			  schema[] = RECORDING_SCHEMA "\"";
+	static const char blanks[] = " \t\r\n";
+	const char *text, *end;
+	size_t len;
+
+	/* In the name of a VM, which anybody may choose, a quote is escaped. */
+	text = input_peek(input, &len);
+	for (end = text + len;
+	     (text = memmem(text, end - text, key, strlen(key)));) {
+		text += strlen(key);
+		while (text < end && strchr(blanks, *text))
+			text++;
+		if (text == end || *text++ != ':')
+			continue;
+		while (text < end && strchr(blanks, *text))
+			text++;
+		return text < end && *text++ == '"' &&
+		       (size_t)(end - text) >= strlen(schema) &&
+		       !memcmp(text, schema, strlen(schema));
+	}
+	return false;
 }
 
 /* Not even what is left of a header's line. */

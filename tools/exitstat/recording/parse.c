@@ -268,14 +268,19 @@ static bool parse_identity(struct json_object *object, struct exit_scope *scope)
 {
 	const char *vm = json_member_string(object, "vm");
 	const char *id = json_member_string(object, "id");
-	uint64_t vcpu = 0;
+	const char *name = json_member_string(object, "name");
+	uint64_t vcpu = 0, pid;
 
 	if (scope->kind == SCOPE_HOST)
 		return true;
-	if (!vm || !is_vm_id(vm, false) || (id && !parse_id(id, scope)))
+	if (!vm || !is_vm_id(vm) || (id && !parse_id(id, scope)))
 		return false;
 	strcpy(scope->vm, vm);
-	json_member_text(object, "name", scope->name, sizeof(scope->name));
+	if (name)
+		scope_set_name(scope->name, name, strlen(name));
+	json_member_text(object, "vmid", scope->vmid, sizeof(scope->vmid));
+	if (json_member_u64(object, "pid", UINT32_MAX, &pid))
+		scope->pid = pid;
 	if (scope->kind == SCOPE_VCPU &&
 	    !json_member_u64(object, "vcpu", UINT32_MAX, &vcpu))
 		return false;
@@ -367,7 +372,7 @@ static bool parse_ended(struct json_object *array,
 		if (!json_object_is_type(value, json_type_string))
 			return false;
 		vm = json_object_get_string(value);
-		if (!is_vm_id(vm, false))
+		if (!is_vm_id(vm))
 			return false;
 		strcpy(patch->ended[patch->nr_ended++], vm);
 	}

@@ -2,7 +2,6 @@
 /* What a recording says, line by line. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/json_read.h"
@@ -443,6 +442,6 @@ void recording_free(struct recording *recording)
 	free(recording->section.labels);
 	free(recording->line);
 	free(recording->chunk);
-	if (recording->chunk)
-		close(recording->fd);
+	if (recording->path && recording->input.path)
+		input_close(&recording->input);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/input.h"
 #include "recording/parse.h"
 
 enum recording_event {
@@ -60,8 +61,8 @@ struct recording {
 	uint64_t nr_sections, nr_samples, nr_lost, nr_skipped, nr_off;
 	uint64_t lost_in_section;
 
-	/* the file that recording_next() reads */
-	int fd;
+	/* the file that recording_next() reads, if @path is set */
+	struct input input;
 	char *line;
 	size_t line_size;
 	char *chunk;

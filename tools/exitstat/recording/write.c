@@ -241,6 +241,11 @@ static void print_scope(struct json *json,
 		json_put_string(json, "vm", scope->vm);
 		json_put_string(json, "name", scope->name);
 		json_put_string(json, "id", id);
+		/* Most of them begin the name of the VM. */
+		if (scope->pid && strtoul(scope->vm, NULL, 10) != scope->pid)
+			json_put_u64(json, "pid", scope->pid);
+		if (*scope->vmid)
+			json_put_string(json, "vmid", scope->vmid);
 	}
 	if (scope->kind == SCOPE_VCPU)
 		json_put_u64(json, "vcpu", scope->vcpu);

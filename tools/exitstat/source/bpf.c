@@ -316,18 +316,13 @@ static int compare_rows(const void *a, const void *b)
 static bool identify(struct exit_scope *vm, const struct bpf_row *first,
 		     size_t nr_vcpus, const char *procfs)
 {
-	char pid[VM_ID_SIZE];
-
 	*vm = (struct exit_scope){ .kind = SCOPE_VM, .nr_vcpus = nr_vcpus };
 	memcpy(vm->vm, first->vm_name, sizeof(first->vm_name));
 	vm->vm[sizeof(first->vm_name) - 1] = '\0';
-	if (!is_vm_id(vm->vm, false))
+	if (!is_vm_id(vm->vm))
 		snprintf(vm->vm, sizeof(vm->vm), "%u-0", first->pid);
-	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(vm->vm, "-"), vm->vm);
 	vm->id[0] = first->serial;
-	vm->id[1] = vm_start_time(procfs, pid);
-	vm_name(procfs, pid, vm->name);
-	return vm->id[1];
+	return vm_identify(vm, procfs, 0);
 }
 
 /* One VM, of which these are the vCPUs. */
@@ -371,54 +366,54 @@ static int read_vm(const struct bpf_data *data, struct exit_scan *scan,
 	return STATUS_OK;
 }
 
-/* Complain of a VM that the user named and that is not among @vms. */
-static int check_named(const struct exit_selection *sel,
-		       const struct exit_scan *vms)
+/*
+ * The VMs of @vcpus, each with how many it has.  Those of VMs that are gone are taken
+ * out of @vcpus, of which there are *@nr.  False if memory runs out.
+ */
+static bool identify_vms(struct exit_scan *vms, const struct bpf_row **vcpus,
+			 size_t *nr, const char *procfs)
 {
-	const char *names[MAX_LISTED_VMS];
-	size_t p, i;
+	size_t i, end, kept = 0;
+	struct exit_scope *vm;
 
-	for (i = 0; i < vms->nr_scopes && i < MAX_LISTED_VMS; i++)
-		names[i] = vms->scopes[i].vm;
-	for (p = 0; p < sel->nr_vm_patterns; p++) {
-		const char *pattern = sel->vm_patterns[p];
-
-		for (i = 0; i < vms->nr_scopes; i++) {
-			if (scope_matches(&vms->scopes[i], pattern))
-				break;
+	for (i = 0; i < *nr; i = end) {
+		for (end = i + 1; end < *nr && vcpus[end]->vm == vcpus[i]->vm;)
+			end++;
+		vm = scan_add(vms);
+		if (!vm)
+			return false;
+		if (!identify(vm, vcpus[i], end - i, procfs)) {
+			scan_drop_last(vms);
+			continue;
 		}
-		if (i == vms->nr_scopes && !pattern_is_glob(pattern) &&
-		    !sel->may_have_ended)
-			return no_such_vm(sel, pattern, names, vms->nr_scopes);
+		memmove(&vcpus[kept], &vcpus[i], (end - i) * sizeof(*vcpus));
+		kept += end - i;
 	}
-	return STATUS_OK;
+	*nr = kept;
+	return true;
 }
 
 static int read_vms(const struct source *source, struct exit_scan *scan,
 		    const struct exit_selection *sel,
 		    const struct bpf_row **vcpus, size_t nr)
 {
-	const struct bpf_data *data = source->data;
 	struct exit_scan vms = {};
-	struct exit_scope vm, *place;
-	size_t i, end;
-	int status = STATUS_OK;
+	size_t v, first = 0;
+	int status;
 
 	qsort(vcpus, nr, sizeof(*vcpus), compare_rows);
-	for (i = 0; !status && i < nr; i = end) {
-		for (end = i + 1; end < nr && vcpus[end]->vm == vcpus[i]->vm;)
-			end++;
-		if (!identify(&vm, vcpus[i], end - i, source->setup.procfs))
-			continue;
-		place = scan_add(&vms);
-		if (place)
-			*place = vm;
-		status = place ? read_vm(data, scan, sel, &vcpus[i], end - i,
-					 &vm) :
-				 out_of_memory();
+	status = identify_vms(&vms, vcpus, &nr, source->setup.procfs) ?
+			 selection_check_vms(sel, &vms) :
+			 out_of_memory();
+	for (v = 0; !status && v < vms.nr_scopes; v++) {
+		struct exit_scope *vm = &vms.scopes[v];
+
+		status = read_vm(source->data, scan, sel, &vcpus[first],
+				 vm->nr_vcpus, vm);
+		first += vm->nr_vcpus;
 	}
 	if (!status)
-		status = check_named(sel, &vms);
+		status = selection_check_read(sel, &vms, scan);
 	scan_free(&vms);
 	return status;
 }

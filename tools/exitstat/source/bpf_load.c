@@ -87,7 +87,7 @@ static size_t count_vcpus(const char *debugfs)
 	snprintf(path, sizeof(path), "%s/kvm", debugfs);
 	vms = opendir(path);
 	while (vms && (vm = readdir(vms))) {
-		if (!is_vm_id(vm->d_name, false))
+		if (!is_vm_id(vm->d_name))
 			continue;
 		snprintf(dir, sizeof(dir), "%s/%s", path, vm->d_name);
 		vcpus = opendir(dir);

@@ -83,6 +83,11 @@ static int explain_host(const char *debugfs, const char *path, int error)
 			"the kernel forbids reading %s, even to root: kernel lockdown may be the reason, see /sys/kernel/security/lockdown",
 			path);
 	case NOT_MOUNTED:
+		if (!is_dir(debugfs))
+			return fail(
+				STATUS_ERROR,
+				"there is no directory %s: name with --debugfs where debugfs is mounted",
+				debugfs);
 		return fail(
 			STATUS_ERROR,
 			"debugfs is not mounted on %s: mount -t debugfs none %s",
@@ -94,7 +99,7 @@ static int explain_host(const char *debugfs, const char *path, int error)
 	case NO_FILE:
 		return fail(
 			STATUS_UNSUPPORTED,
-			"there is no %s: load kvm_intel or kvm_amd, of a kernel whose KVM has exit accounting",
+			"there is no %s: load kvm_intel or kvm_amd of a kernel whose KVM has exit accounting, as the package exitstat-kvm-dkms brings it, or let 'exitstat attach' count by eBPF",
 			path);
 	case OTHER_TROUBLE:
 		break;
@@ -140,7 +145,7 @@ static bool is_readable(const char *debugfs, char *why, size_t size)
 
 static int is_vm_dir(const struct dirent *entry)
 {
-	return is_vm_id(entry->d_name, false);
+	return is_vm_id(entry->d_name);
 }
 
 /* A file of debugfs that may go with its VM at any time. */
@@ -245,7 +250,6 @@ static int list_dir(const char *dir, int (*filter)(const struct dirent *),
 	return nr > 0 ? nr : 0;
 }
 
-/* @vm is a copy: its place in the scan moves. */
 static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
 		     const char *name, const struct source_setup *setup,
 		     bool latency)
@@ -257,10 +261,9 @@ static int read_vcpu(struct exit_scan *scan, const struct exit_scope *vm,
 	if (!scope)
 		return out_of_memory();
 
+	scope_copy_empty(scope, vm);
 	scope->kind = SCOPE_VCPU;
-	strcpy(scope->vm, vm->vm);
-	strcpy(scope->name, vm->name);
-	memcpy(scope->id, vm->id, sizeof(scope->id));
+	scope->nr_vcpus = 0;
 	parse_vcpu(name, &scope->vcpu);
 
 	snprintf(dir, sizeof(dir), "/%s", name);
@@ -334,7 +337,7 @@ out:
 static bool identify(struct exit_scope *vm, const char *id,
 		     const struct source_setup *setup)
 {
-	char path[PATH_MAX], pid[VM_ID_SIZE];
+	char path[PATH_MAX];
 	struct stat st;
 
 	*vm = (struct exit_scope){ .kind = SCOPE_VM };
@@ -344,107 +347,65 @@ static bool identify(struct exit_scope *vm, const char *id,
 	if (stat(path, &st))
 		return false;
 	vm->id[0] = st.st_ino;
-
-	snprintf(pid, sizeof(pid), "%.*s", (int)strcspn(id, "-"), id);
-	vm->id[1] = vm_start_time(setup->procfs, pid);
-	vm_name(setup->procfs, pid, vm->name);
+	vm_identify(vm, setup->procfs,
+		    st.st_ctim.tv_sec * 1000000000ULL + st.st_ctim.tv_nsec);
 	return true;
 }
 
-/* Also mark each pattern that has found something. */
-static bool is_selected(const struct exit_scope *vm,
-			const struct exit_selection *sel, bool *found)
+/* All that are there, without what they count. */
+static int identify_vms(struct exit_scan *vms, const struct source_setup *setup,
+			struct dirent **dirs, int nr)
 {
-	bool selected = !sel->nr_vm_patterns;
-	size_t i;
-
-	for (i = 0; i < sel->nr_vm_patterns; i++) {
-		if (scope_matches(vm, sel->vm_patterns[i]))
-			selected = found[i] = true;
-	}
-	return selected;
-}
-
-static int no_such_dir(const struct exit_selection *sel, const char *pattern,
-		       struct dirent **vms, int nr_vms)
-{
-	const char *names[MAX_LISTED_VMS];
+	struct exit_scope *vm;
 	int i;
 
-	for (i = 0; i < nr_vms && i < MAX_LISTED_VMS; i++)
-		names[i] = vms[i]->d_name;
-	return no_such_vm(sel, pattern, names, nr_vms);
-}
-
-/* Complain of a VM that the user named and that is not in the scan. */
-static int check_named(const struct exit_scan *scan,
-		       const struct exit_selection *sel, struct dirent **vms,
-		       int nr_vms, const bool *found)
-{
-	size_t p, i;
-
-	for (p = 0; p < sel->nr_vm_patterns; p++) {
-		const char *pattern = sel->vm_patterns[p];
-
-		if (pattern_is_glob(pattern))
-			continue;
-		if (!found[p])
-			return no_such_dir(sel, pattern, vms, nr_vms);
-		for (i = 0; i < scan->nr_scopes; i++) {
-			if (scope_matches(&scan->scopes[i], pattern))
-				break;
-		}
-		if (i == scan->nr_scopes && sel->vms)
-			return vm_has_ended(pattern);
+	for (i = 0; i < nr; i++) {
+		vm = scan_add(vms);
+		if (!vm)
+			return out_of_memory();
+		if (!identify(vm, dirs[i]->d_name, setup))
+			scan_drop_last(vms);
 	}
 	return STATUS_OK;
 }
 
-/* @found has room for a mark for each pattern. */
 static int read_vms(struct exit_scan *scan, const struct source_setup *setup,
-		    const struct exit_selection *sel, struct dirent **vms,
-		    int nr_vms, bool *found)
+		    const struct exit_selection *sel, struct exit_scan *vms)
 {
-	struct exit_scope vm;
-	int i, status;
+	int status = selection_check_vms(sel, vms);
+	size_t i;
 
-	for (i = 0; i < nr_vms; i++) {
-		if (!identify(&vm, vms[i]->d_name, setup) ||
-		    !is_selected(&vm, sel, found))
-			continue;
-		status = read_vm(scan, &vm, setup, sel);
-		if (status)
-			return status;
+	for (i = 0; !status && i < vms->nr_scopes; i++) {
+		if (selection_has_vm(sel, &vms->scopes[i]))
+			status = read_vm(scan, &vms->scopes[i], setup, sel);
 	}
-	if (sel->may_have_ended)
-		return STATUS_OK;
-	return check_named(scan, sel, vms, nr_vms, found);
+	return status ? status : selection_check_read(sel, vms, scan);
 }
 
 static int read_all_vms(struct exit_scan *scan,
 			const struct source_setup *setup,
 			const struct exit_selection *sel)
 {
+	struct exit_scan vms = {};
+	struct dirent **dirs = NULL;
 	char path[PATH_MAX];
-	struct dirent **vms = NULL;
-	int nr_vms, status;
-	bool *found;
+	int nr, status;
 
 	set_host_path(path, setup->debugfs);
 	if (!file_exists(path))
 		return explain_host(setup->debugfs, path, errno);
 
 	snprintf(path, sizeof(path), "%s/kvm", setup->debugfs);
-	nr_vms = scandir(path, &vms, is_vm_dir, versionsort);
-	if (nr_vms < 0)
+	nr = scandir(path, &dirs, is_vm_dir, versionsort);
+	if (nr < 0)
 		return explain_host(setup->debugfs, path, errno);
 
-	found = calloc(sel->nr_vm_patterns + 1, sizeof(*found));
-	status = found ? read_vms(scan, setup, sel, vms, nr_vms, found) :
-			 out_of_memory();
+	status = identify_vms(&vms, setup, dirs, nr);
+	if (!status)
+		status = read_vms(scan, setup, sel, &vms);
 
-	free(found);
-	free_list(vms, nr_vms);
+	scan_free(&vms);
+	free_list(dirs, nr);
 	return status;
 }
 

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What an operator calls a VM, from the command line of its VMM. */
+/* Who a VM is: its process, and what an operator calls it. */
 #ifndef SOURCE_VMNAME_H
 #define SOURCE_VMNAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "model/scope.h"
+
 /*
- * What an operator calls the VM of process @pid: QEMU's -name, another VMM's
- * --id, or the process's command.  Into VM_NAME_SIZE bytes.
+ * Fill in @vm's @pid, @id[1], @name and @vmid.  The number before the '-' of @vm->vm
+ * is that of the thread that made the VM at @made, ns of CLOCK_REALTIME, or 0 if that
+ * is not known.  Nothing is known of what @procfs does not have, as it is that of a
+ * container, or as the thread has ended and its number went to another.  False if it has
+ * ended, as far as @procfs can tell.
  */
-void vm_name(const char *procfs, const char *pid, char *name);
-/* When the process began, in clock ticks after boot, or 0. */
-uint64_t vm_start_time(const char *procfs, const char *pid);
+bool vm_identify(struct exit_scope *vm, const char *procfs, uint64_t made);
 
 #endif

@@ -35,21 +35,26 @@ static void leave_out_vms(struct top_feed *feed)
 static bool add_new_scopes(struct top_feed *feed)
 {
 	struct exit_scan *shown = &feed->shown;
+	const size_t nr = shown->nr_scopes;
 	struct exit_scope *new;
 	size_t i;
 
 	for (i = 0; i < feed->now.nr_scopes; i++) {
 		const struct exit_scope *scope = &feed->now.scopes[i];
+		/* Those in order, as they were before. */
+		const struct exit_scan before = {
+			.scopes = shown->scopes,
+			.nr_scopes = nr,
+		};
 
-		if (scan_find(shown, scope))
+		if (scan_find(&before, scope))
 			continue;
 		new = scan_add(shown);
 		if (!new)
 			return false;
 		scope_copy_empty(new, scope);
-		/* Also for the next search. */
-		scan_sort(shown);
 	}
+	scan_sort(shown);
 	return true;
 }
 
@@ -72,6 +77,8 @@ int feed_start(struct top_feed *feed, struct source *source,
 
 	status = source_read(source, &feed->sel, &feed->now);
 	feed->sel.may_have_ended = true;
+	if (!status)
+		status = selection_check_reasons(named, &feed->now);
 	if (!status && !add_new_scopes(feed))
 		status = out_of_memory();
 	return status;

@@ -55,6 +55,9 @@ static int run_loop(struct top *top)
 		loop_wait(&top->loop, &events);
 		if (events.signal && events.signal != SIGWINCH)
 			return events.signal;
+		/* Also of one that has its size again by now all has moved. */
+		if (events.signal)
+			clearok(curscr, true);
 		if (events.keys)
 			top_read_keys(top);
 		if (events.timer) {

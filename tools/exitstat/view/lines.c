@@ -130,7 +130,8 @@ static void get_scope_cell(const struct exit_line *line, int id,
 		break;
 	case COL_SECONDS:
 		if (line->scan->interval)
-			set_ratio(cell, 3, 1e-9, line->scan->interval, 1);
+			set_ratio(cell, 3, 1e-9,
+				  scan_scope_interval(line->scan, scope), 1);
 		break;
 	case COL_SCOPE:
 		set_text(cell, scope_name(scope));
@@ -142,8 +143,10 @@ static void get_scope_cell(const struct exit_line *line, int id,
 		set_text(cell, scope->name);
 		break;
 	case COL_PID:
-		if (*scope->vm)
-			set_u64(cell, strtoull(scope->vm, NULL, 10));
+		if (scope->pid || *scope->vm)
+			set_u64(cell, scope->pid ?
+					      scope->pid :
+					      strtoull(scope->vm, NULL, 10));
 		break;
 	case COL_VCPU:
 		if (scope->kind == SCOPE_VCPU)
@@ -209,7 +212,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case COL_EXITS_RATE:
 		set_ratio(cell, 1, 1e9, line->part[COUNT_EXITS],
-			  line->scan->interval);
+			  scan_scope_interval(line->scan, line->scope));
 		break;
 	case COL_HANDLE:
 		set_count(cell, line, COUNT_HANDLE_CYCLES);

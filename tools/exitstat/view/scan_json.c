@@ -130,6 +130,8 @@ static bool print_scope(struct json *json, const struct format *format,
 	line_init(&total, scan, scope, NULL, format->ns);
 	json_put_object(json, NULL);
 	print_identity(json, scope);
+	if (scope->interval)
+		json_put_real(json, "seconds", scope->interval / 1e9, 6);
 	print_faults(json, &total);
 	if (format->list) {
 		if (scope->kind == SCOPE_VM)

@@ -53,7 +53,8 @@ static void print_heading(FILE *out, const struct format *format,
 		fprintf(out, "%s, ", format->title);
 	fprintf(out, "%s: %s, %s", label, snap->isa, clock);
 	if (scan->interval) {
-		fprintf(out, ", %.3f s", scan->interval / 1e9);
+		fprintf(out, ", %.3f s",
+			scan_scope_interval(scan, scope) / 1e9);
 		if (scan->realtime && !format->title) {
 			time_format(scan->realtime, time);
 			fprintf(out, " until %s", time);

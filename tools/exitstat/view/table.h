@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CELL_SIZE 160
+#include "model/scope.h"
+
+/* A name, and what stands around it. */
+#define CELL_SIZE (VM_NAME_SIZE + 32)
 
 enum cell_type {
 	/* there is no such number, shown as "-" */
