@@ -47,7 +47,9 @@ def test_leaves_equal_debugfs(machine):
     after = stats(machine, vm.dir)
     vm.kill()
     # Each question is an exit that is already counted, and each step ends with a port write.
-    assert registers(all_exits) == (before.total + 1, 0, 0, 0)
+    # An interrupt of the host's may come in between.
+    more = after.exits(nr.INTERRUPT) - before.exits(nr.INTERRUPT)
+    assert registers(all_exits) in [(before.total + 1 + n, 0, 0, 0) for n in range(more + 1)]
     assert registers(cpuids) == (before.exits(nr.CPUID) + 2, 0, 0, 0)
     assert registers(ios) == (before.exits(nr.IO) + 2, 0, 0, 0)
     assert (cycles["eax"], cycles["edx"]) == (all_cycles["eax"], all_cycles["edx"]) == (0, 0)

@@ -118,6 +118,8 @@ static int watch_once(struct output *output, struct source *source,
 /* Readings that fail are told once; what comes after begins anew. */
 struct gap {
 	uint64_t lost;
+	/* of the one that was the end */
+	int status;
 	char why[PATH_MAX + 256];
 };
 
@@ -151,8 +153,9 @@ static bool read_interval(struct source *source,
 			     gap->lost);
 		return true;
 	}
-	if (!may_come_again(sel)) {
-		fail(status, "%s", why);
+	/* Who counts for us alone has KVM's modules, which then stay. */
+	if (!may_come_again(sel) || !(source->abilities & SOURCE_SINCE_LOAD)) {
+		gap->status = fail(status, "%s", why);
 		return false;
 	}
 	if (!gap->lost++)
@@ -189,7 +192,7 @@ static int watch_intervals(const struct arguments *args, struct output *output,
 
 		now = (struct exit_scan){};
 		if (!read_interval(source, &again, &now, &gap)) {
-			status = STATUS_ERROR;
+			status = gap.status;
 			break;
 		}
 		any_lost |= gap.lost;
