@@ -31,18 +31,27 @@ SYSFS_HEADING = HEADING.replace("debugfs", "sysfs")
 
 def table_of(rows, heading, guest_cycles=None, counts=None):
     """The table that exitstat should print, made in another way."""
-    ordered = sorted(rows, key=lambda r: (-r[3], -r[2], r[0] is None, r[0]))
     counts = counts or len(rows[0]) - 2
     total = sums(rows) or [0] * counts
+    lost = counts >= 5
+
+    def lost_of(row):
+        """What handle, user and preempted take, if all are known."""
+        return row[1] + row[2] + row[4] if lost else 0
+
+    # Each count wraps as the kernel's do, and so does their sum.
+    ordered = sorted(rows, key=lambda r: (-(lost_of(r[2:]) % 2**64), -r[3], -r[2], r[0] is None, r[0]))
     if not any(total[5:]):
         counts = min(counts, 5)
-    lines = [["REASON", "NAME", "EXITS", "%EXITS", "HANDLE_CYCLES",
-              "CYCLES/EXIT", "%HANDLE", *HEADINGS[2:counts]]]
-    for number, name, e, c, *more in [*ordered, (None, "TOTAL", *total)]:
+    lines = [["REASON", "NAME", *(["%LOST", "LOST_CYCLES"] if lost else []), "EXITS", "%EXITS",
+              "CYCLES/EXIT", "HANDLE_CYCLES", "%HANDLE", *HEADINGS[2:counts]]]
+    for number, name, *cells in [*ordered, (None, "TOTAL", *total)]:
+        e, c, *more = cells
         lines.append(["-" if number is None else str(number), name,
-                      str(e % 2**64), ratio(e, total[0], 100, 2),
-                      str(c % 2**64), ratio(c, e, 1, 0),
-                      ratio(c, total[1], 100, 2),
+                      *([ratio(lost_of(cells), lost_of(total), 100, 2), str(lost_of(cells) % 2**64)]
+                        if lost else []),
+                      str(e % 2**64), ratio(e, total[0], 100, 2), ratio(c, e, 1, 0),
+                      str(c % 2**64), ratio(c, total[1], 100, 2),
                       *(str(m % 2**64) for m in more[:counts - 2])])
     widths = [max(map(len, column)) for column in zip(*lines)]
     heading += "\n"
@@ -62,13 +71,18 @@ def json_of(rows, scope="host", vm=None, isa="vmx", tsc_khz=2893202,
             counts=None, source="debugfs"):
     """What `exitstat show --json` should say, but for the time."""
     counts = counts or len(rows[0]) - 2
+
+    def counted(cells):
+        result = dict(zip(COUNTS, [n % 2**64 for n in cells], strict=False))
+        if len(cells) >= 5:
+            result["lost_cycles"] = (cells[1] + cells[2] + cells[4]) % 2**64
+        return result
+
     result = {"scope": scope, "failed_entries": failed_entries,
               "clamped": clamped,
-              "reasons": [{"reason": number, "name": name,
-                           **dict(zip(COUNTS, cells, strict=False))}
+              "reasons": [{"reason": number, "name": name, **counted(cells)}
                           for number, name, *cells in rows],
-              "total": dict(zip(COUNTS, [n % 2**64 for n in sums(rows)]
-                                or [0] * counts))}
+              "total": counted(sums(rows) or [0] * counts)}
     if vm:
         result["vm"] = vm
     if guest_cycles is not None:
@@ -113,6 +127,9 @@ def test_each_later_column_may_be_missing(tree, without):
     expected = json_of(ROWS, guest_cycles=GUEST_CYCLES)
     for row in *scope(expected)["reasons"], scope(expected)["total"]:
         del row[without]
+        # Of what is not known there is no sum.
+        if without in ("user_cycles", "preempted_cycles"):
+            del row["lost_cycles"]
     assert loads(check_ok(tree.run("--json"))) == expected
     out = check_ok(tree.run()).splitlines()
     # Without one of the phases the shares of all time are not known.
@@ -199,7 +216,8 @@ def test_large_numbers(tree, program, value):
     assert check_ok(tree.run(program=program)) == table_of(rows, HEADING, value)
     out = check_ok(tree.run("--json", program=program))
     assert loads(out) == json_of(rows, guest_cycles=value)
-    assert len(re.findall(rf":{value}\b", out)) == 15
+    # What is lost is three of them, which may be one again.
+    assert len(re.findall(rf":{value}\b", out)) == 15 + 2 * (3 * value % 2**64 == value)
 
 
 def test_failed_entries_and_clamped_stand_in_the_heading(tree):
@@ -243,12 +261,13 @@ def test_svm(tree, program):
 def test_sums_that_wrapped_as_the_kernels_do(tree):
     rows = [(10, "CPUID", *[U64_MAX] * 7), (12, "HLT", *[U64_MAX] * 7)]
     tree.put(text_of(rows))
-    assert set(scope(loads(check_ok(tree.run("--json"))))["total"].values()) == {
-        U64_MAX - 1}
+    total = scope(loads(check_ok(tree.run("--json"))))["total"]
+    assert total.pop("lost_cycles") == 3 * (U64_MAX - 1) % 2**64
+    assert set(total.values()) == {U64_MAX - 1}
     # The shares are those of what was counted, not of what it wrapped to.
     out = check_ok(tree.run())
     assert out == table_of(rows, HEADING, GUEST_CYCLES)
-    assert out.count(" 50.00 ") == 4 and out.count(" 100.00 ") == 2
+    assert out.count(" 50.00 ") == 6 and out.count(" 100.00 ") == 3
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -223,7 +223,7 @@ def test_reasons_that_are_shown(tree, patterns, found):
     assert out["total"]["exits"] == sum(row[2] for row in ROWS if row[0] in found)
     # Shares are of all there is, not of what is shown.
     total = check_ok(tree.run(*args)).splitlines()[-1].split()
-    assert total[3] == f"{100 * out['total']['exits'] / sums(ROWS)[0]:.2f}"
+    assert total[5] == f"{100 * out['total']['exits'] / sums(ROWS)[0]:.2f}"
 
 
 def columns_of(text, skip=2):
@@ -281,8 +281,9 @@ def test_units(tree, cycles):
     assert {out["total"][f"{name}_ns"] for name in ("handle", "user", "wait", "preempted")} == {
         out["guest_ns"]} == {ns}
     text = check_ok(tree.run("--units", "ns"))
-    assert columns_of(text)[4:6] == ["HANDLE_NS", "NS/EXIT"]
-    assert text.splitlines()[-1].split()[4:6] == [str(ns), f"{cycles * 1e6 / KHZ / 2:.0f}"]
+    assert columns_of(text)[2:8] == ["%LOST", "LOST_NS", "EXITS", "%EXITS", "NS/EXIT", "HANDLE_NS"]
+    assert out["total"]["lost_ns"] == 3 * cycles % 2**64 * 10**6 // KHZ
+    assert text.splitlines()[-1].split()[6:8] == [f"{cycles * 1e6 / KHZ / 2:.0f}", str(ns)]
     assert check_ok(tree.run("--units", "cycles")) == check_ok(tree.run())
 
 

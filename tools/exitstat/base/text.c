@@ -87,6 +87,18 @@ size_t text_bytes(const char *text, int width)
 	return text - begin;
 }
 
+size_t text_wrap(const char *text, int width)
+{
+	const size_t fits = text_bytes(text, width);
+	size_t len = fits;
+
+	if (!text[fits])
+		return fits;
+	while (len && text[len] != ' ')
+		len--;
+	return len ? len : fits;
+}
+
 int text_fit(char *copy, size_t size, const char *text, int width)
 {
 	const char *mark = MB_CUR_MAX > 1 ? "\u2026" : "~";

@@ -22,6 +22,11 @@ int text_width(const char *text);
 /* How many bytes of @text fit into @width columns. */
 size_t text_bytes(const char *text, int width);
 /*
+ * How many bytes of @text go into a line of @width columns, up to a blank if there is
+ * one; the next line begins behind that.
+ */
+size_t text_wrap(const char *text, int width);
+/*
  * Put @word behind what is in @list, which has room for @size bytes, and
  * @separator between them.  What has no room is cut.
  */

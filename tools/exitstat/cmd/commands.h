@@ -14,6 +14,7 @@ int cmd_top(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_guest(int argc, char **argv);
 int cmd_reasons(int argc, char **argv);
 int cmd_attach(int argc, char **argv);

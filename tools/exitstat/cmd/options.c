@@ -42,6 +42,7 @@ enum {
 	OPT_SOURCE,
 	OPT_LEVEL,
 	OPT_MEASURE,
+	OPT_LONG,
 	OPT_DEBUGFS,
 	OPT_SYSFS,
 	OPT_PROCFS,
@@ -77,6 +78,7 @@ static const struct option_info {
 	{ OPT_MEASURE, 0, "measure", NULL,
 	  "what an exit takes here, and to count it; needs root",
 	  TAKES_MEASURE },
+	{ OPT_LONG, 'l', "long", NULL, "what each one means, too", TAKES_LONG },
 	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT | TAKES_JSON },
 	{ OPT_CSV, 0, "csv", NULL, "print comma-separated values",
 	  TAKES_FORMAT },
@@ -326,6 +328,9 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 	case OPT_MEASURE:
 		args->measure = true;
 		break;
+	case OPT_LONG:
+		args->all_columns = true;
+		break;
 	case OPT_ISA:
 		return parse_isa(usage, args, value);
 	case OPT_JSON:
@@ -432,7 +437,9 @@ static int check_operands(int argc, char **argv,
 	if (args->nr_files < usage->nr_files)
 		return fail(STATUS_USAGE,
 			    "%s is missing, see 'exitstat %s --help'",
-			    usage->nr_files > 1 ? "a file" : "the file",
+			    usage->nr_files > 1		     ? "a file" :
+			    !strcmp(usage->operands, "FILE") ? "the file" :
+							       usage->operands,
 			    usage->name);
 	return STATUS_OK;
 }

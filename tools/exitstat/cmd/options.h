@@ -34,6 +34,7 @@ enum option_set {
 	TAKES_LEVEL = 1 << 18,
 	TAKES_JSON = 1 << 19, /* --json alone */
 	TAKES_MEASURE = 1 << 20,
+	TAKES_LONG = 1 << 21,
 };
 
 struct arguments {
@@ -61,6 +62,7 @@ struct arguments {
 	bool latency;
 	bool top;
 	bool measure;
+	bool all_columns;
 	/* NULL-terminated, or NULL */
 	char **command;
 	/* what is left, of a command that takes files */

@@ -8,6 +8,7 @@
 #include "base/json_write.h"
 #include "base/message.h"
 #include "cmd/options.h"
+#include "model/explain.h"
 #include "model/reasons.h"
 #include "source/cpuid.h"
 #include "view/csv.h"
@@ -18,6 +19,7 @@ enum {
 	COLUMN_HEX,
 	COLUMN_NAME,
 	COLUMN_DEFINED,
+	COLUMN_MEANING,
 };
 
 static const struct column columns[] = {
@@ -26,6 +28,7 @@ static const struct column columns[] = {
 	{ COLUMN_NAME, "NAME", NULL, "its name in the kernel", true },
 	{ COLUMN_DEFINED, "DEFINED", NULL,
 	  "yes, no, or never (no CPU delivers it)", true },
+	{ COLUMN_MEANING, "MEANING", NULL, "what happens, see explain", true },
 };
 
 struct line {
@@ -33,6 +36,7 @@ struct line {
 	char hex[16];
 	char name[EXIT_NAME_SIZE];
 	const char *defined;
+	const char *meaning;
 };
 
 static void get_cell(const void *data, int id, struct cell *cell)
@@ -53,6 +57,9 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	case COLUMN_DEFINED:
 		cell->text = line->defined;
 		break;
+	case COLUMN_MEANING:
+		cell->text = line->meaning;
+		break;
 	}
 	if (*cell->text)
 		cell->type = CELL_TEXT;
@@ -69,7 +76,8 @@ static const struct command_usage usage = {
 	.operands = "",
 	.text = "List every exit number up to the last one that the architecture defines, and\n"
 		"the name that the kernel has for it.  Without --isa, those of this CPU.",
-	.options = TAKES_ISA | TAKES_REASON | TAKES_FORMAT | TAKES_TABLE,
+	.options = TAKES_ISA | TAKES_REASON | TAKES_FORMAT | TAKES_TABLE |
+		   TAKES_LONG,
 	.table = &table,
 };
 
@@ -82,7 +90,13 @@ static void set_line(struct line *line, const struct reason_table *reasons,
 		[REASON_DEFINED] = "yes",
 	};
 
-	*line = (struct line){ .nr = nr, .defined = states[state] };
+	const struct explanation *explanation = explanation_of(reasons, nr);
+
+	*line = (struct line){
+		.nr = nr,
+		.defined = states[state],
+		.meaning = explanation ? explanation->what : "",
+	};
 	snprintf(line->hex, sizeof(line->hex), "0x%" PRIx32, nr);
 	if (reason_name(reasons, nr))
 		reason_label(line->name, reasons, nr);
@@ -176,8 +190,12 @@ static void print_metrics(FILE *out, const char *isa, const struct line *lines,
 static bool print_lines(const struct arguments *args, const char *isa,
 			struct line *lines, size_t nr)
 {
-	static const int ids[] = { COLUMN_REASON, COLUMN_HEX, COLUMN_NAME,
-				   COLUMN_DEFINED, -1 };
+	static const int short_ids[] = { COLUMN_REASON, COLUMN_HEX, COLUMN_NAME,
+					 COLUMN_DEFINED, -1 };
+	static const int long_ids[] = { COLUMN_REASON,	COLUMN_HEX,
+					COLUMN_NAME,	COLUMN_DEFINED,
+					COLUMN_MEANING, -1 };
+	const int *ids = args->all_columns ? long_ids : short_ids;
 	struct layout layout;
 
 	table_sort(&table, args->format.sort, lines, nr, sizeof(*lines));

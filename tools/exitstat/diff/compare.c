@@ -84,6 +84,31 @@ static bool is_continued(const struct diff_side *sides)
 	return true;
 }
 
+/* As scopes tell it: handle, user and preempted. */
+static uint64_t lost_of(const struct exit_clock *clock, const uint64_t *counts,
+			bool ns)
+{
+	return clock_convert(clock,
+			     counts[COUNT_HANDLE_CYCLES] +
+				     counts[COUNT_USER_CYCLES] +
+				     counts[COUNT_PREEMPTED_CYCLES],
+			     ns);
+}
+
+static bool knows_lost(const struct diff_side *sides)
+{
+	size_t s;
+
+	for (s = 0; s < 2; s++) {
+		const bool *has = sides[s].scope.snap.has;
+
+		if (!has[COUNT_HANDLE_CYCLES] || !has[COUNT_USER_CYCLES] ||
+		    !has[COUNT_PREEMPTED_CYCLES])
+			return false;
+	}
+	return true;
+}
+
 static void set_line(struct diff_line *line, const struct diff *diff,
 		     const struct exit_row *const *rows)
 {
@@ -100,12 +125,18 @@ static void set_line(struct diff_line *line, const struct diff *diff,
 		line->all_exits[s] = snap->whole[COUNT_EXITS];
 		line->all_handle[s] = snap->whole[COUNT_HANDLE_CYCLES] *
 				      clock_scale(clock, diff->ns);
+		line->all_lost[s] = (snap->whole[COUNT_HANDLE_CYCLES] +
+				     snap->whole[COUNT_USER_CYCLES] +
+				     snap->whole[COUNT_PREEMPTED_CYCLES]) *
+				    clock_scale(clock, diff->ns);
 		if (!counts)
 			continue;
 		line->exits[s] = counts[COUNT_EXITS];
 		line->handle[s] = clock_convert(
 			clock, counts[COUNT_HANDLE_CYCLES], diff->ns);
+		line->lost[s] = lost_of(clock, counts, diff->ns);
 	}
+	line->has_lost = diff->has_lost;
 }
 
 static void add_total(struct diff *diff)
@@ -126,6 +157,7 @@ static void add_total(struct diff *diff)
 		total->handle[s] = clock_convert(
 			&snap->clock, snap->total[COUNT_HANDLE_CYCLES],
 			diff->ns);
+		total->lost[s] = lost_of(&snap->clock, snap->total, diff->ns);
 	}
 	diff->nr_lines++;
 }
@@ -146,9 +178,14 @@ static int by_change(const void *a, const void *b, void *data)
 {
 	const bool shares = *(const bool *)data;
 	const struct diff_line *x = a, *y = b;
-	double p = weight(x, x->handle, x->all_handle, shares);
-	double q = weight(y, y->handle, y->all_handle, shares);
+	double p, q;
 
+	p = weight(x, x->lost, x->all_lost, shares);
+	q = weight(y, y->lost, y->all_lost, shares);
+	if (x->has_lost && p != q)
+		return p < q ? 1 : -1;
+	p = weight(x, x->handle, x->all_handle, shares);
+	q = weight(y, y->handle, y->all_handle, shares);
 	if (p != q)
 		return p < q ? 1 : -1;
 	p = weight(x, x->exits, x->all_exits, shares);
@@ -198,6 +235,7 @@ int diff_compare(struct diff *diff, struct diff_side *sides,
 	*diff = (struct diff){
 		.sides = sides,
 		.ns = compare_ns(format, sides),
+		.has_lost = knows_lost(sides),
 		.continued = is_continued(sides),
 	};
 	for (s = 0; s < 2; s++) {

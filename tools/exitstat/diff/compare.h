@@ -13,18 +13,22 @@
 /* One reason, or all of them. */
 struct diff_line {
 	bool total;
+	/* lost time is known of both */
+	bool has_lost;
 	struct exit_row row;
 	/* how long was counted, ns, 0 if that is not known of both */
 	uint64_t interval[2];
-	uint64_t exits[2], handle[2];
+	uint64_t exits[2], handle[2], lost[2];
 	/* all of these */
-	double all_exits[2], all_handle[2];
+	double all_exits[2], all_handle[2], all_lost[2];
 };
 
 struct diff {
 	const struct diff_side *sides;
 	/* times in ns, not in cycles */
 	bool ns;
+	/* lost time is known of both */
+	bool has_lost;
 	/* the counters of B are those of A, later */
 	bool continued;
 	/* those that changed most come first, and the last one is the total */

@@ -35,6 +35,9 @@ static void print_counts(struct json *json, const struct diff *diff,
 	json_put_object(json, side ? "b" : "a");
 	json_put_u64(json, "exits", exits);
 	json_put_u64(json, ns ? "handle_ns" : "handle_cycles", handle);
+	if (line->has_lost)
+		json_put_u64(json, ns ? "lost_ns" : "lost_cycles",
+			     line->lost[side]);
 	print_ratio(json, "exits_per_second", exits * 1e9,
 		    line->interval[side]);
 	print_ratio(json,
@@ -56,6 +59,10 @@ static void print_line(struct json *json, const struct diff *diff,
 	print_change(json, "handle_change_percent",
 		     diff_rate(line, line->handle, 0),
 		     diff_rate(line, line->handle, 1));
+	if (line->has_lost)
+		print_change(json, "lost_change_percent",
+			     diff_rate(line, line->lost, 0),
+			     diff_rate(line, line->lost, 1));
 	print_change(json, "per_exit_change_percent", diff_average(line, 0),
 		     line->exits[1] ? diff_average(line, 1) :
 				      diff_average(line, 0));

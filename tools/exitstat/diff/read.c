@@ -83,8 +83,19 @@ static const char *get_text(struct json_object *object, const char *key)
 	return text ? text : "";
 }
 
-static bool parse_row(struct json_object *object, bool ns, struct exit_row *row)
+/* Counts that not each source has. */
+static void parse_optional(struct json_object *object, const char *key,
+			   enum exit_counter counter,
+			   struct exit_snapshot *snap, struct exit_row *row)
 {
+	if (json_member_u64(object, key, UINT64_MAX, &row->counts[counter]))
+		snap->has[counter] = true;
+}
+
+static bool parse_row(struct json_object *object, struct exit_snapshot *snap,
+		      struct exit_row *row)
+{
+	const bool ns = snap->clock.ns;
 	uint64_t reason = 0;
 
 	row->other = !json_member(object, "reason", json_type_int);
@@ -92,6 +103,10 @@ static bool parse_row(struct json_object *object, bool ns, struct exit_row *row)
 	    !json_member_u64(object, "reason", UINT32_MAX, &reason))
 		return false;
 	row->reason = reason;
+	parse_optional(object, ns ? "user_ns" : "user_cycles",
+		       COUNT_USER_CYCLES, snap, row);
+	parse_optional(object, ns ? "preempted_ns" : "preempted_cycles",
+		       COUNT_PREEMPTED_CYCLES, snap, row);
 	return parse_name(get_text(object, "name"), row->name,
 			  sizeof(row->name)) &&
 	       json_member_u64(object, "exits", UINT64_MAX,
@@ -133,8 +148,8 @@ static bool parse_scope(struct json_object *object, struct exit_scope *scope)
 
 	for (i = 0; i < json_object_array_length(rows); i++) {
 		row = snapshot_add_row(snap);
-		if (!row || !parse_row(json_object_array_get_idx(rows, i),
-				       snap->clock.ns, row))
+		if (!row ||
+		    !parse_row(json_object_array_get_idx(rows, i), snap, row))
 			return false;
 	}
 	return snapshot_finish(snap);

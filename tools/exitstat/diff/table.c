@@ -28,6 +28,14 @@ enum {
 	DIFF_AVERAGE_A,
 	DIFF_AVERAGE_B,
 	DIFF_AVERAGE_CHANGE,
+	DIFF_LOST_A,
+	DIFF_LOST_B,
+	DIFF_LOST_DIFF,
+	DIFF_LOST_RATE_A,
+	DIFF_LOST_RATE_B,
+	DIFF_LOST_CHANGE,
+	DIFF_LOST_SHARE_A,
+	DIFF_LOST_SHARE_B,
 };
 
 static const struct column columns[] = {
@@ -69,10 +77,27 @@ static const struct column columns[] = {
 	  "time of an exit in B, on average", false },
 	{ DIFF_AVERAGE_CHANGE, "CYCLES/EXIT_CHANGE%", "NS/EXIT_CHANGE%",
 	  "how much longer in B", false },
+	{ DIFF_LOST_A, "LOST_CYCLES_A", "LOST_NS_A",
+	  "lost to these exits in A: handle, user, preempted", false },
+	{ DIFF_LOST_B, "LOST_CYCLES_B", "LOST_NS_B", "lost to these exits in B",
+	  false },
+	{ DIFF_LOST_DIFF, "LOST_CYCLES_DIFF", "LOST_NS_DIFF",
+	  "that in B less that in A", false },
+	{ DIFF_LOST_RATE_A, "LOST_CYCLES/S_A", "LOST_NS/S_A",
+	  "lost per second in A", false },
+	{ DIFF_LOST_RATE_B, "LOST_CYCLES/S_B", "LOST_NS/S_B",
+	  "lost per second in B", false },
+	{ DIFF_LOST_CHANGE, "LOST_CHANGE%", NULL,
+	  "how much more in B, per second if that is known", false },
+	{ DIFF_LOST_SHARE_A, "%LOST_A", NULL, "share of all that is lost in A",
+	  false },
+	{ DIFF_LOST_SHARE_B, "%LOST_B", NULL, "share of all that is lost in B",
+	  false },
 };
 
 static const int rate_ids[] = {
-	DIFF_REASON,	    DIFF_NAME,		 DIFF_EXITS_RATE_A,
+	DIFF_REASON,	    DIFF_NAME,		 DIFF_LOST_RATE_A,
+	DIFF_LOST_RATE_B,   DIFF_LOST_CHANGE,	 DIFF_EXITS_RATE_A,
 	DIFF_EXITS_RATE_B,  DIFF_EXITS_CHANGE,	 DIFF_HANDLE_RATE_A,
 	DIFF_HANDLE_RATE_B, DIFF_HANDLE_CHANGE,	 DIFF_AVERAGE_A,
 	DIFF_AVERAGE_B,	    DIFF_AVERAGE_CHANGE, -1,
@@ -80,17 +105,22 @@ static const int rate_ids[] = {
 
 /* The same counters, read twice. */
 static const int continued_ids[] = {
-	DIFF_REASON,	 DIFF_NAME,	 DIFF_EXITS_A,	      DIFF_EXITS_B,
-	DIFF_EXITS_DIFF, DIFF_HANDLE_A,	 DIFF_HANDLE_B,	      DIFF_HANDLE_DIFF,
-	DIFF_AVERAGE_A,	 DIFF_AVERAGE_B, DIFF_AVERAGE_CHANGE, -1,
+	DIFF_REASON,	DIFF_NAME,	     DIFF_LOST_A,
+	DIFF_LOST_B,	DIFF_LOST_DIFF,	     DIFF_EXITS_A,
+	DIFF_EXITS_B,	DIFF_EXITS_DIFF,     DIFF_HANDLE_A,
+	DIFF_HANDLE_B,	DIFF_HANDLE_DIFF,    DIFF_AVERAGE_A,
+	DIFF_AVERAGE_B, DIFF_AVERAGE_CHANGE, -1,
 };
 
 /* Who knows how long was counted. */
 static const int share_ids[] = {
-	DIFF_REASON,	     DIFF_NAME,		  DIFF_EXITS_A,
-	DIFF_EXITS_B,	     DIFF_EXITS_SHARE_A,  DIFF_EXITS_SHARE_B,
-	DIFF_HANDLE_SHARE_A, DIFF_HANDLE_SHARE_B, DIFF_AVERAGE_A,
-	DIFF_AVERAGE_B,	     DIFF_AVERAGE_CHANGE, -1,
+	DIFF_REASON,	     DIFF_NAME,
+	DIFF_LOST_SHARE_A,   DIFF_LOST_SHARE_B,
+	DIFF_EXITS_A,	     DIFF_EXITS_B,
+	DIFF_EXITS_SHARE_A,  DIFF_EXITS_SHARE_B,
+	DIFF_HANDLE_SHARE_A, DIFF_HANDLE_SHARE_B,
+	DIFF_AVERAGE_A,	     DIFF_AVERAGE_B,
+	DIFF_AVERAGE_CHANGE, -1,
 };
 
 static const int csv_ids[] = {
@@ -104,6 +134,8 @@ static const int csv_ids[] = {
 	DIFF_HANDLE_B,
 	DIFF_AVERAGE_A,
 	DIFF_AVERAGE_B,
+	DIFF_LOST_A,
+	DIFF_LOST_B,
 	-1,
 };
 
@@ -146,6 +178,37 @@ static void set_average_change(struct cell *cell, const struct diff_line *line)
 {
 	if (line->exits[0] && line->exits[1])
 		set_change(cell, diff_average(line, 0), diff_average(line, 1));
+}
+
+static void get_lost(const struct diff_line *line, int id, struct cell *cell)
+{
+	const uint64_t *lost = line->lost;
+
+	if (!line->has_lost)
+		return;
+	switch (id) {
+	case DIFF_LOST_A:
+	case DIFF_LOST_B:
+		set_u64(cell, lost[id - DIFF_LOST_A]);
+		break;
+	case DIFF_LOST_DIFF:
+		set_difference(cell, lost);
+		break;
+	case DIFF_LOST_RATE_A:
+	case DIFF_LOST_RATE_B:
+		set_ratio(cell, 1e9 * lost[id - DIFF_LOST_RATE_A],
+			  line->interval[id - DIFF_LOST_RATE_A], 0);
+		break;
+	case DIFF_LOST_CHANGE:
+		set_change(cell, diff_rate(line, lost, 0),
+			   diff_rate(line, lost, 1));
+		break;
+	case DIFF_LOST_SHARE_A:
+	case DIFF_LOST_SHARE_B:
+		set_ratio(cell, 100.0 * lost[id - DIFF_LOST_SHARE_A],
+			  line->all_lost[id - DIFF_LOST_SHARE_A], 2);
+		break;
+	}
 }
 
 static void get_cell(const void *data, int id, struct cell *cell)
@@ -213,6 +276,9 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	case DIFF_AVERAGE_CHANGE:
 		set_average_change(cell, line);
 		break;
+	default:
+		get_lost(line, id, cell);
+		break;
 	}
 }
 
@@ -248,9 +314,16 @@ bool diff_print_table(FILE *out, const struct diff *diff,
 	const int *ids = diff->lines->interval[0] ? rate_ids :
 			 diff->continued	  ? continued_ids :
 						    share_ids;
+	int useful[MAX_COLUMNS];
 	struct layout layout;
+	size_t nr = 0;
 
-	layout_init(&layout, &diff_table, ids, format->columns, diff->ns);
+	for (; *ids >= 0; ids++) {
+		if (*ids < DIFF_LOST_A || diff->has_lost)
+			useful[nr++] = *ids;
+	}
+	useful[nr] = -1;
+	layout_init(&layout, &diff_table, useful, format->columns, diff->ns);
 	print_side(out, "A", &diff->sides[0]);
 	print_side(out, "B", &diff->sides[1]);
 	return table_print(out, &layout, diff->lines, diff->nr_lines,

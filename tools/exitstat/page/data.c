@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json_write.h"
 #include "base/version.h"
+#include "model/explain.h"
 #include "page/data.h"
 
 #define REPORT_VERSION 1
@@ -110,10 +111,19 @@ static void print_reason(struct json *json, const struct page *page,
 			 const struct page_scope *scope, size_t r)
 {
 	const struct exit_snapshot *snap = &scope->sum->snap;
+	const struct explanation *explanation =
+		snap->rows[r].other ? NULL :
+				      explanation_of(reasons_of(snap->isa),
+						     snap->rows[r].reason);
 	double counts[NR_COUNTS];
 	size_t i, c;
 
 	begin_reason(json, &snap->rows[r]);
+	if (explanation) {
+		json_put_string(json, "what", explanation->what);
+		if (explanation->then)
+			json_put_string(json, "then", explanation->then);
+	}
 	json_put_array(json, "exits");
 	for (i = 0; i < page->nr_intervals; i++)
 		json_put_known(json, NULL, scope->known[i], scope->exits[r][i]);

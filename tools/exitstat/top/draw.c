@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/text.h"
+#include "model/explain.h"
 #include "top/draw.h"
 #include "top/header.h"
 #include "top/hist.h"
@@ -40,17 +41,11 @@ static void draw_keys(const struct top *top, int y, const char *const *keys)
 static void draw_message(int y, const char *message)
 {
 	char lines[8][LINE_SIZE];
-	size_t len, blank;
+	size_t len;
 	int nr = 0, i;
 
 	while (*message && nr < (int)ARRAY_SIZE(lines)) {
-		len = text_bytes(message, COLS - 1);
-		for (blank = len; message[len] && blank; blank--) {
-			if (message[blank] == ' ') {
-				len = blank;
-				break;
-			}
-		}
+		len = text_wrap(message, COLS - 1);
 		if (!len)
 			break;
 		snprintf(lines[nr++], sizeof(*lines), "%.*s", (int)len,
@@ -68,9 +63,10 @@ static void draw_message(int y, const char *message)
 static void draw_status(const struct top *top, int y)
 {
 	static const char *const reason_keys[] = {
-		"q quit",	"? help",	 "1 host",   "2 VMs",
-		"3 vCPUs",	"Enter latency", "</> sort", "/ filter",
-		"Space freeze", "c clear",	 "u units",  NULL,
+		"q quit",   "? help",	    "1 host",	     "2 VMs",
+		"3 vCPUs",  "e explain",    "Enter latency", "</> sort",
+		"/ filter", "Space freeze", "c clear",	     "u units",
+		NULL,
 	};
 	static const char *const scope_keys[] = {
 		"q quit",	"? help",	 "1 host",   "2 VMs",
@@ -78,8 +74,9 @@ static void draw_status(const struct top *top, int y)
 		"Space freeze", "c clear",	 "u units",  NULL,
 	};
 	static const char *const guest_keys[] = {
-		"q quit",	"? help",  "</> sort", "r reverse", "/ filter",
-		"Space freeze", "c clear", "u units",  NULL,
+		"q quit",    "? help",	 "e explain",	 "</> sort",
+		"r reverse", "/ filter", "Space freeze", "c clear",
+		"u units",   NULL,
 	};
 	static const char *const histogram_keys[] = {
 		"q quit",	"Esc back", "\u2191/\u2193 reason",
@@ -136,6 +133,58 @@ static void draw_help(const struct top *top)
 	top_put(LINES - 1, 0, -1, A_NORMAL, "Any key goes back.");
 }
 
+/* A part of an explanation, from line @y on.  The line behind it. */
+static int draw_part(const struct top *top, int y, const char *title,
+		     const char *text)
+{
+	char line[LINE_SIZE];
+	size_t len;
+
+	top_put(y, 0, 11, top_attributes(top, INK_KEYS), title);
+	for (; text && *text && y < LINES - 1; y++) {
+		len = text_wrap(text, COLS - 12);
+		if (!len)
+			break;
+		snprintf(line, sizeof(line), "%.*s", (int)len, text);
+		top_put(y, 11, -1, A_NORMAL, line);
+		text += len;
+		text += *text == ' ';
+	}
+	return y;
+}
+
+/* What the reason at the cursor means, instead of all else. */
+static void draw_explanation(const struct top *top)
+{
+	const struct exit_line *line = top_line(top);
+	const struct explanation *e =
+		line && !line->row.other ?
+			explanation_of(reasons_of(line->scope->snap.isa),
+				       line->row.reason) :
+			NULL;
+	char title[EXIT_NAME_SIZE + 64];
+	int y = 2;
+
+	if (e) {
+		snprintf(title, sizeof(title), "%s, exit number %u of %s",
+			 line->row.name, line->row.reason,
+			 line->scope->snap.isa);
+		top_put(0, 0, -1, A_BOLD, title);
+		y = draw_part(top, y, "What", e->what);
+		y = draw_part(top, y, "Causes", e->causes);
+		y = draw_part(top, y, "Normal", e->normal);
+		y = draw_part(top, y, "Which one", e->which);
+		draw_part(top, y, "Then", e->then);
+	} else {
+		top_put(0, 0, -1, A_BOLD,
+			line ? line->row.name : "no reason is chosen");
+		draw_part(
+			top, y, "What",
+			"Exits that have no reason which the architecture defines.");
+	}
+	top_put(LINES - 1, 0, -1, A_NORMAL, "Any key goes back.");
+}
+
 void top_draw(struct top *top)
 {
 	const bool bar = LINES >= LINES_FOR_BAR;
@@ -150,6 +199,8 @@ void top_draw(struct top *top)
 	erase();
 	if (top->help) {
 		draw_help(top);
+	} else if (top->explanation) {
+		draw_explanation(top);
 	} else {
 		top_draw_header(top, has_phases, bar);
 		if (height > 0 && top->histogram)

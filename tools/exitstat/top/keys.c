@@ -22,6 +22,7 @@ const struct key_help top_key_help[] = {
 	{ "Enter \u2192", "open: a VM, a vCPU, a reason's latencies" },
 	{ "Esc \u2190", "back; first ends the filter" },
 	{ "l", "how long single exits took" },
+	{ "e", "explain the reason: what it is, what to do" },
 	{ "< >", "sort by another column" },
 	{ "r", "reverse the order" },
 	{ "/", "filter by number or name" },
@@ -259,6 +260,12 @@ static void other_key(struct top *top, wint_t key)
 	case 'u':
 		toggle_units(top);
 		break;
+	case 'e':
+		if (top_has_reasons(top))
+			top->explanation = true;
+		else
+			top_say(top, "choose a reason first: Enter");
+		break;
 	case '?':
 	case KEY_F(1):
 		top->help = true;
@@ -315,8 +322,8 @@ static void edit_key(struct top *top, int kind, wint_t key)
 static void handle_key(struct top *top, int kind, wint_t key)
 {
 	*top->message = '\0';
-	if (top->help) {
-		top->help = false;
+	if (top->help || top->explanation) {
+		top->help = top->explanation = false;
 		top->quit = key == 'q';
 	} else if (top->editing) {
 		edit_key(top, kind, key);

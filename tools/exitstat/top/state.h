@@ -57,6 +57,8 @@ struct top {
 	bool histogram;
 	size_t histogram_first;
 	bool help;
+	/* what the reason at the cursor means is shown */
+	bool explanation;
 	/* The filter is being typed. */
 	bool editing;
 	bool frozen;

@@ -12,13 +12,10 @@
 
 /* What is most important comes first, as a screen may have room for no more. */
 static const int reason_ids[] = {
-	COL_REASON,	    COL_NAME,
-	COL_EXITS_RATE,	    COL_EXITS_SHARE,
-	COL_HANDLE_AVERAGE, COL_HANDLE_SHARE,
-	COL_EXITS,	    COL_HANDLE,
-	COL_USER,	    COL_WAIT,
-	COL_PREEMPTED,	    COL_L2_EXITS,
-	COL_L2_HANDLE,	    -1,
+	COL_REASON,	    COL_NAME,	  COL_LOST_PART,   COL_EXITS_RATE,
+	COL_HANDLE_AVERAGE, COL_LOST,	  COL_EXITS_SHARE, COL_HANDLE_SHARE,
+	COL_EXITS,	    COL_HANDLE,	  COL_USER,	   COL_WAIT,
+	COL_PREEMPTED,	    COL_L2_EXITS, COL_L2_HANDLE,   -1,
 };
 
 static const int vm_ids[] = {
@@ -140,7 +137,9 @@ void top_init_views(struct top *top)
 	for (i = 0; i < NR_VIEWS; i++) {
 		struct view_state *view = &top->views[i];
 		const struct table *table = view_table(i);
-		int id = COL_HANDLE_SHARE;
+		int id = column_is_useful(COL_LOST_PART, snap) ?
+				 COL_LOST_PART :
+				 COL_HANDLE_SHARE;
 
 		view->parent = i;
 		if (table == &vm_table_columns)

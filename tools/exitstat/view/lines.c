@@ -44,6 +44,9 @@ static const struct column reason_columns[] = {
 	{ COL_REASON, "REASON", NULL, "exit number", false },
 	{ COL_NAME, "NAME", NULL, "its name in the kernel", true },
 	COUNT_COLUMNS,
+	{ COL_LOST, "LOST_CYCLES", "LOST_NS",
+	  "handle, user and preempted: all but idle time", false },
+	{ COL_LOST_PART, "%LOST", NULL, "share of all lost time", false },
 	{ COL_EXITS_SHARE, "%EXITS", NULL, "share of all exits", false },
 	{ COL_HANDLE_SHARE, "%HANDLE", NULL, "share of all handle time",
 	  false },
@@ -159,12 +162,31 @@ static void get_scope_cell(const struct exit_line *line, int id,
 	}
 }
 
+bool line_lost(const struct exit_line *line, uint64_t *cycles)
+{
+	const uint64_t *counts = line->row.counts;
+	const bool *has = line->scope->snap.has;
+
+	*cycles = counts[COUNT_HANDLE_CYCLES] + counts[COUNT_USER_CYCLES] +
+		  counts[COUNT_PREEMPTED_CYCLES];
+	return has[COUNT_HANDLE_CYCLES] && has[COUNT_USER_CYCLES] &&
+	       has[COUNT_PREEMPTED_CYCLES];
+}
+
+/* The same of counts that do not wrap. */
+static double sum_lost(const double *counts)
+{
+	return counts[COUNT_HANDLE_CYCLES] + counts[COUNT_USER_CYCLES] +
+	       counts[COUNT_PREEMPTED_CYCLES];
+}
+
 static void get_time_cell(const struct exit_line *line, int id,
 			  struct cell *cell)
 {
 	const struct exit_snapshot *snap = &line->scope->snap;
 	struct exit_time time;
 	bool known = snapshot_time(snap, &time);
+	uint64_t lost;
 
 	switch (id) {
 	case COL_GUEST:
@@ -172,8 +194,13 @@ static void get_time_cell(const struct exit_line *line, int id,
 			set_cycles(cell, line, snap->guest_cycles);
 		break;
 	case COL_LOST:
-		if (known)
-			set_cycles(cell, line, exit_time_lost_cycles(&time));
+		if (line_lost(line, &lost))
+			set_cycles(cell, line, lost);
+		break;
+	case COL_LOST_PART:
+		if (line_lost(line, &lost))
+			set_ratio(cell, 2, 100, sum_lost(line->part),
+				  sum_lost(snap->whole));
 		break;
 	case COL_LOST_SHARE:
 		if (known)
@@ -243,6 +270,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	case COL_GUEST:
 	case COL_LOST:
 	case COL_LOST_SHARE:
+	case COL_LOST_PART:
 	case COL_FAILED_ENTRIES:
 	case COL_CLAMPED:
 		get_time_cell(line, id, cell);
@@ -281,6 +309,10 @@ bool column_is_useful(int id, const struct exit_snapshot *snap)
 	case COL_GUEST:
 		return snap->has_guest_cycles;
 	case COL_LOST:
+	case COL_LOST_PART:
+		return snap->has[COUNT_HANDLE_CYCLES] &&
+		       snap->has[COUNT_USER_CYCLES] &&
+		       snap->has[COUNT_PREEMPTED_CYCLES];
 	case COL_LOST_SHARE:
 		return snap->has_guest_cycles &&
 		       snap->has[COUNT_PREEMPTED_CYCLES];
@@ -322,11 +354,15 @@ void line_init(struct exit_line *line, const struct exit_scan *scan,
 	}
 }
 
-static int by_handle_time(const void *a, const void *b)
+/* What a VM lacks comes first, and then what KVM did. */
+static int by_lost_time(const void *a, const void *b)
 {
 	const struct exit_line *x = a, *y = b;
 	const uint64_t *p = x->row.counts, *q = y->row.counts;
+	uint64_t lost_x, lost_y;
 
+	if (line_lost(x, &lost_x) && line_lost(y, &lost_y) && lost_x != lost_y)
+		return lost_x < lost_y ? 1 : -1;
 	if (p[COUNT_HANDLE_CYCLES] != q[COUNT_HANDLE_CYCLES])
 		return p[COUNT_HANDLE_CYCLES] < q[COUNT_HANDLE_CYCLES] ? 1 : -1;
 	if (p[COUNT_EXITS] != q[COUNT_EXITS])
@@ -347,7 +383,7 @@ struct exit_line *reason_lines(const struct exit_scan *scan,
 
 	for (i = 0; i < nr; i++)
 		line_init(&lines[i], scan, scope, &scope->snap.rows[i], ns);
-	qsort(lines, nr, sizeof(*lines), by_handle_time);
+	qsort(lines, nr, sizeof(*lines), by_lost_time);
 	table_sort(&reason_table_columns, sort, lines, nr, sizeof(*lines));
 	return lines;
 }

@@ -33,6 +33,8 @@ enum line_column {
 	COL_GUEST,
 	COL_LOST,
 	COL_LOST_SHARE,
+	/* of a reason: of all that is lost */
+	COL_LOST_PART,
 	COL_FAILED_ENTRIES,
 	COL_CLAMPED,
 };
@@ -60,13 +62,16 @@ extern const struct table vm_table_columns;
  * hosts have not, only if there were any.
  */
 bool column_is_useful(int id, const struct exit_snapshot *snap);
+/* What its exits took from vCPUs that wanted to run; false if that is not known. */
+bool line_lost(const struct exit_line *line, uint64_t *cycles);
 /* A line for a row of @scope, or for all of them if that is NULL. */
 void line_init(struct exit_line *line, const struct exit_scan *scan,
 	       const struct exit_scope *scope, const struct exit_row *row,
 	       bool ns);
 /*
  * A line for each reason of @scope, sorted, with room for one more behind them.
- * NULL if there is no memory.  @sort may be NULL: by handle time.
+ * NULL if there is no memory.  @sort may be NULL: by lost time, or where that is not
+ * known, by handle time.
  */
 struct exit_line *reason_lines(const struct exit_scan *scan,
 			       const struct exit_scope *scope, const char *sort,

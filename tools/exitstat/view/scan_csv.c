@@ -8,10 +8,10 @@
 
 /* A file of values is for programs, so it always has the same columns. */
 static const int csv_reason_ids[] = {
-	COL_TIME,      COL_SECONDS,  COL_SCOPE,	    COL_VM,
-	COL_VM_NAME,   COL_VCPU,     COL_REASON,    COL_NAME,
-	COL_EXITS,     COL_HANDLE,   COL_USER,	    COL_WAIT,
-	COL_PREEMPTED, COL_L2_EXITS, COL_L2_HANDLE, -1,
+	COL_TIME, COL_SECONDS, COL_SCOPE,     COL_VM,	    COL_VM_NAME,
+	COL_VCPU, COL_REASON,  COL_NAME,      COL_EXITS,    COL_HANDLE,
+	COL_USER, COL_WAIT,    COL_PREEMPTED, COL_L2_EXITS, COL_L2_HANDLE,
+	COL_LOST, -1,
 };
 
 static const int csv_vm_ids[] = {

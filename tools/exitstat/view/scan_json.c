@@ -34,6 +34,7 @@ static void print_cycles(struct json *json, const char *key, uint64_t cycles,
 static void print_counts(struct json *json, const struct exit_line *line)
 {
 	const struct exit_snapshot *snap = &line->scope->snap;
+	uint64_t lost;
 	size_t c;
 
 	for (c = 0; c < NR_COUNTS; c++) {
@@ -47,6 +48,8 @@ static void print_counts(struct json *json, const struct exit_line *line)
 		else
 			json_put_u64(json, name, value);
 	}
+	if (line_lost(line, &lost))
+		print_cycles(json, "lost_cycles", lost, line);
 }
 
 static void print_row(struct json *json, const struct exit_line *line)
@@ -80,15 +83,14 @@ static void print_faults(struct json *json, const struct exit_line *line)
 		print_cycles(json, "guest_cycles", snap->guest_cycles, line);
 }
 
-/* What is lost, which is the sense of a list. */
-static void print_lost(struct json *json, const struct exit_line *line)
+/* How much of its time, which is the sense of a list. */
+static void print_lost_share(struct json *json, const struct exit_line *line)
 {
 	struct exit_time time;
 
 	if (!snapshot_time(&line->scope->snap, &time))
 		return;
 
-	print_cycles(json, "lost_cycles", exit_time_lost_cycles(&time), line);
 	if (exit_time_wanted(&time) > 0)
 		json_put_real(json, "lost_percent",
 			      100 * exit_time_lost(&time) /
@@ -137,7 +139,7 @@ static bool print_scope(struct json *json, const struct format *format,
 		if (scope->kind == SCOPE_VM)
 			json_put_u64(json, "vcpus", scope->nr_vcpus);
 		print_counts(json, &total);
-		print_lost(json, &total);
+		print_lost_share(json, &total);
 	} else {
 		ok = print_reasons(json, format, &total);
 	}
