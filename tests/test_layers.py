@@ -30,7 +30,8 @@ def test_no_circle():
 
 # Each program is linked with one of these.
 SEVERAL = {"view/table_render": ["view/table_plain", "view/table_smartcols"],
-           "doctor/inhibits": ["doctor/inhibits", "doctor/inhibits_none"]}
+           "doctor/inhibits": ["doctor/inhibits", "doctor/inhibits_none"],
+           "details/attach": ["details/attach", "details/attach_none"]}
 
 
 def home(header, name):

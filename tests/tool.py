@@ -18,7 +18,7 @@ MODEL = BUILD / "exitstat.d/exitstat-model"
 TEXT = BUILD / "exitstat.d/exitstat-text"
 RECORDS = BUILD / "exitstat.d/parse-records"
 
-COMMANDS = ["show", "list", "top", "record", "report", "diff", "guest", "explain",
+COMMANDS = ["show", "list", "top", "record", "report", "diff", "guest", "details", "explain",
             "reasons", "attach", "detach", "doctor"]
 U64_MAX = 2**64 - 1
 # ASan's own status, so that no report of it can pass for an expected error.

@@ -27,6 +27,8 @@ static const struct command {
 	  cmd_diff },
 	{ "guest", "the exits of the VM that it runs in, through CPUID",
 	  cmd_guest },
+	{ "details", "the exits of one reason: which MSR, port, address",
+	  cmd_details },
 	{ "explain", "what an exit reason means, and what to do about it",
 	  cmd_explain },
 	{ "reasons", "every exit number and its name", cmd_reasons },

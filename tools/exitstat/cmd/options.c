@@ -43,6 +43,7 @@ enum {
 	OPT_LEVEL,
 	OPT_MEASURE,
 	OPT_LONG,
+	OPT_RIP,
 	OPT_DEBUGFS,
 	OPT_SYSFS,
 	OPT_PROCFS,
@@ -79,6 +80,8 @@ static const struct option_info {
 	  "what an exit takes here, and to count it; needs root",
 	  TAKES_MEASURE },
 	{ OPT_LONG, 'l', "long", NULL, "what each one means, too", TAKES_LONG },
+	{ OPT_RIP, 0, "rip", NULL,
+	  "the guest's instructions, by their addresses", TAKES_RIP },
 	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT | TAKES_JSON },
 	{ OPT_CSV, 0, "csv", NULL, "print comma-separated values",
 	  TAKES_FORMAT },
@@ -327,6 +330,9 @@ static int set_option(const struct command_usage *usage, struct arguments *args,
 		break;
 	case OPT_MEASURE:
 		args->measure = true;
+		break;
+	case OPT_RIP:
+		args->rip = true;
 		break;
 	case OPT_LONG:
 		args->all_columns = true;

@@ -35,6 +35,7 @@ enum option_set {
 	TAKES_JSON = 1 << 19, /* --json alone */
 	TAKES_MEASURE = 1 << 20,
 	TAKES_LONG = 1 << 21,
+	TAKES_RIP = 1 << 22,
 };
 
 struct arguments {
@@ -63,6 +64,7 @@ struct arguments {
 	bool top;
 	bool measure;
 	bool all_columns;
+	bool rip;
 	/* NULL-terminated, or NULL */
 	char **command;
 	/* what is left, of a command that takes files */

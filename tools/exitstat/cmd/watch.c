@@ -228,7 +228,7 @@ static void leave_signals_to_command(struct sigaction *interrupt,
 	sigaction(SIGQUIT, &ignore, quit);
 }
 
-static int run_command(char **command, int *status)
+int run_command(char **command, int *status)
 {
 	/* Ignored, as a parent may leave it, it has the kernel forget the status. */
 	const struct sigaction usual = { .sa_handler = SIG_DFL };

@@ -13,6 +13,12 @@
 int watch(const struct arguments *args, const struct format *format,
 	  const struct exit_selection *sel, unsigned int want);
 
+/*
+ * Run a command to its end, and into *@status what a shell says of it.  STATUS_OK, or
+ * STATUS_ERROR after a message.
+ */
+int run_command(char **command, int *status);
+
 /* Tell the user if nothing is being counted. */
 void note_if_off(const struct exit_scan *scan);
 

@@ -15,7 +15,7 @@
 #include "source/debugfs.h"
 #include "source/kvmlatency.h"
 #include "source/kvmstats.h"
-#include "source/vmname.h"
+#include "source/vmlist.h"
 
 /* All reasons there are need some 10 KiB. */
 #define MAX_FILE_SIZE (1 << 20)
@@ -141,11 +141,6 @@ static bool is_readable(const char *debugfs, char *why, size_t size)
 		break;
 	}
 	return true;
-}
-
-static int is_vm_dir(const struct dirent *entry)
-{
-	return is_vm_id(entry->d_name);
 }
 
 /* A file of debugfs that may go with its VM at any time. */
@@ -330,45 +325,6 @@ out:
 	return status;
 }
 
-/*
- * Who the VM is: a directory's inode and the start of a process do not come
- * again.  False if it is gone.
- */
-static bool identify(struct exit_scope *vm, const char *id,
-		     const struct source_setup *setup)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	*vm = (struct exit_scope){ .kind = SCOPE_VM };
-	strcpy(vm->vm, id);
-
-	snprintf(path, sizeof(path), "%s/kvm/%s", setup->debugfs, id);
-	if (stat(path, &st))
-		return false;
-	vm->id[0] = st.st_ino;
-	vm_identify(vm, setup->procfs,
-		    st.st_ctim.tv_sec * 1000000000ULL + st.st_ctim.tv_nsec);
-	return true;
-}
-
-/* All that are there, without what they count. */
-static int identify_vms(struct exit_scan *vms, const struct source_setup *setup,
-			struct dirent **dirs, int nr)
-{
-	struct exit_scope *vm;
-	int i;
-
-	for (i = 0; i < nr; i++) {
-		vm = scan_add(vms);
-		if (!vm)
-			return out_of_memory();
-		if (!identify(vm, dirs[i]->d_name, setup))
-			scan_drop_last(vms);
-	}
-	return STATUS_OK;
-}
-
 static int read_vms(struct exit_scan *scan, const struct source_setup *setup,
 		    const struct exit_selection *sel, struct exit_scan *vms)
 {
@@ -387,25 +343,21 @@ static int read_all_vms(struct exit_scan *scan,
 			const struct exit_selection *sel)
 {
 	struct exit_scan vms = {};
-	struct dirent **dirs = NULL;
 	char path[PATH_MAX];
-	int nr, status;
+	int status;
 
 	set_host_path(path, setup->debugfs);
 	if (!file_exists(path))
 		return explain_host(setup->debugfs, path, errno);
 
 	snprintf(path, sizeof(path), "%s/kvm", setup->debugfs);
-	nr = scandir(path, &dirs, is_vm_dir, versionsort);
-	if (nr < 0)
-		return explain_host(setup->debugfs, path, errno);
-
-	status = identify_vms(&vms, setup, dirs, nr);
-	if (!status)
+	if (vmlist_read(setup, &vms))
 		status = read_vms(scan, setup, sel, &vms);
-
+	else if (errno == ENOMEM)
+		status = out_of_memory();
+	else
+		status = explain_host(setup->debugfs, path, errno);
 	scan_free(&vms);
-	free_list(dirs, nr);
 	return status;
 }
 
