@@ -1,9 +1,11 @@
 """show's differences, list, reasons, and the formats for programs."""
 import csv
 import io
+import contextlib
 import json
 import os
 import pathlib
+import pty
 import re
 import resource
 import signal
@@ -285,6 +287,46 @@ def test_units(tree, cycles):
     assert out["total"]["lost_ns"] == 3 * cycles % 2**64 * 10**6 // KHZ
     assert text.splitlines()[-1].split()[6:8] == [f"{cycles * 1e6 / KHZ / 2:.0f}", str(ns)]
     assert check_ok(tree.run("--units", "cycles")) == check_ok(tree.run())
+
+
+@pytest.mark.parametrize("ns, shown", [
+    (0, "0"), (1, "1 ns"), (999, "999 ns"), (1000, "1.00 µs"), (9994, "9.99 µs"), (9996, "10.0 µs"),
+    (99949, "99.9 µs"), (99960, "100 µs"), (999499, "999 µs"), (999600, "1.00 ms"), (12345678, "12.3 ms"),
+    (999600000, "1.00 s"), (3 * 10**12, "3000 s")])
+def test_times_for_people(tree, ns, shown):
+    tree.put(text_of([(10, "CPUID", 1, ns, 0, 0, 0, 0, 0)], tsc_khz=1000000))
+    line = check_ok(tree.run("--units", "auto", "-o", "handle_ns")).splitlines()[-1]
+    assert line.strip() == shown
+
+
+@pytest.mark.parametrize("exits, shown", [
+    (99999, "99999"), (100000, "100 k"), (999499, "999 k"), (999600, "1.00 M"), (12345678, "12.3 M"), (U64_MAX, "18.4 E")])
+def test_numbers_for_people(tree, exits, shown):
+    tree.put(text_of([(4294967295, "UNKNOWN", exits, 1, 0, 0, 0, 0, 0)]))
+    lines = check_ok(tree.run("--units", "auto", "-o", "reason,exits")).splitlines()
+    # What is no count stays what it is.
+    assert lines[-2].split() == ["4294967295", *shown.split()]
+
+
+def test_units_on_a_terminal(tree):
+    """People get what they can read; programs, and who asks for it, what is exact."""
+    tree.put(text_of())
+    controller, terminal = pty.openpty()
+    with subprocess.Popen([str(ASAN), "--debugfs", tree.path], stdout=terminal) as process:
+        os.close(terminal)
+        out = b""
+        with contextlib.suppress(OSError):
+            while part := os.read(controller, 4096):
+                out += part
+    os.close(controller)
+    assert process.returncode == 0
+    lines = out.decode().replace("\r", "").splitlines()
+    assert lines[2].split()[:6] == ["REASON", "NAME", "%LOST", "LOST", "EXITS", "%EXITS"] and "TIME/EXIT" in lines[2]
+    auto = check_ok(tree.run("--units", "auto")).splitlines()
+    assert [line.split() for line in lines] == [line.split() for line in auto]
+    assert (check_ok(tree.run("--units", "auto", "--csv", "-o", "handle_ns"))
+            == check_ok(tree.run("--units", "ns", "--csv", "-o", "handle_ns")))
+    assert "LOST_CYCLES" in check_ok(tree.run())
 
 
 def test_units_where_the_tsc_is_unknown(tree):

@@ -314,7 +314,12 @@ def record(host, path, *options, **kwargs):
 
 
 def test_where_to(host, tmp_path):
-    check_refused(run(ASAN, "record", "--debugfs", host.debugfs), 2, "-o")
+    # perf has such a name, too.
+    (tmp_path / "here").mkdir()
+    result = run(ASAN, "record", "-n", 1, "-d", 0.01, "--debugfs", host.debugfs, "--procfs", host.procfs,
+                 cwd=tmp_path / "here")
+    assert (result.returncode, result.stderr) == (0, "exitstat: 2 samples in exitstat.jsonl\n")
+    assert len(samples_of(tmp_path / "here/exitstat.jsonl")) == 2
     check_refused(record(host, tmp_path / "no/recording"), 1, os.strerror(errno.ENOENT))
     check_refused(record(host, tmp_path), 1, "neither a file nor a pipe")
     check_refused(record(host, "/dev/null"), 1, "neither a file nor a pipe")

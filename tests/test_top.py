@@ -337,13 +337,13 @@ def test_sort(host, top):
     screen.wait_rows({"NAME": ["MSR_WRITE", "HLT", "CPUID"]})
     screen.keys("<", "r")
     screen.wait_rows({"NAME": ["CPUID", "HLT", "MSR_WRITE"]})
-    screen.keys(">", ">")
+    screen.keys(">", ">", ">")
     screen.wait_rows({"NAME": ["CPUID", "MSR_WRITE", "HLT"]})
     heading = next(line for line in screen.capture("-e") if "EXITS/S" in line)
     # The heading's colours, and those of the column that sorts.
     assert re.search(r"\x1b\[[\d;]*46m *EXITS/S\x1b\[[\d;]*47m", heading)
     # A column that there is no room for comes when it sorts.
-    screen.keys(*[">"] * 6)
+    screen.keys(*[">"] * 7)
     screen.wait_rows({"NAME": ["CPUID", "MSR_WRITE", "HLT"], "USER_CYCLES": ["70", "6", "5"]})
     screen.quit()
 
@@ -448,7 +448,7 @@ def test_freeze(host, top):
     assert screen.capture() == before
     screen.keys("r")
     screen.wait_rows({"EXITS": ["9", "7"]})
-    screen.keys("u")
+    screen.keys("u", "u")
     screen.wait_for("NS/EXIT")
     screen.keys("Space")
     screen.wait_rows({"EXITS": ["9", "8"]})
@@ -522,7 +522,7 @@ def test_histogram(host, top):
     assert len(table) == 30 - 9 + 1
     assert table[11][:6] == ["1.0", "ms", "-", "2.1", "ms", "0"] and table[11][6] == "25"
     assert table[-1][:5] == ["from", "1.1", "s", "0", "100"]
-    screen.keys("u")
+    screen.keys("u", "u")
     screen.wait_for("512 - 1024", "from 1073741824")
     screen.keys(DOWN)
     screen.wait_for("10 CPUID", "No exit of this reason has ended")
@@ -568,6 +568,30 @@ def test_no_histograms(host, top):
     screen.wait_rows({"EXITS": ["5"]})
     screen.keys("l")
     screen.wait_for("There are no histograms here")
+    screen.quit()
+
+
+def test_explanation(host, top):
+    """What the reason at the cursor means, from the table and from its details."""
+    screen = top(*FAST)
+    screen.start_since()
+    host.count("", "CPUID", 300, 200)
+    host.count("", "HLT", 100, 300)
+    screen.wait_for("exits/s", "CPUID")
+    screen.keys(DOWN, "e")
+    lines = screen.wait_for("exit number", "of vmx", "What", "Causes", "Then", "Any key goes back.")
+    chosen = lines[0].split(",")[0]
+    assert chosen in NUMBERS
+    screen.resize(120, 40)
+    screen.wait(lambda lines: len(lines) == 40 and chosen in lines[0])
+    screen.keys("x")
+    screen.wait_for("exits/s", "e explain")
+    screen.keys("2", "e")
+    screen.wait_for("choose a reason first")
+    # Where there is no eBPF or no right to it, that is said, and nothing changes.
+    screen.keys("1", "d")
+    screen.wait(lambda lines: "what its exits are for" in lines[1] or lines[-1].strip() and "q quit" not in lines[-1])
+    screen.keys(ESCAPE)
     screen.quit()
 
 
@@ -920,18 +944,18 @@ def test_guest(host, top, tmp_path):
 def test_plain(host, top):
     """What the static program has, without ncurses."""
     screen = top("-d", "0.2", program=STATIC)
-    screen.wait_for("host: vmx, TSC 1000.000 MHz", "no exits", "by HANDLE_CYCLES")
+    screen.wait_for("host: vmx, TSC 1000.000 MHz", "no exits", "by LOST_CYCLES")
     screen.keys("c")
     screen.wait_for("SINCE")
     host.count("", "HLT", 70, 500)
     host.count("", "CPUID", 80, 400)
-    lines = screen.wait(lambda lines: any(line.split()[:3] == ["10", "CPUID", "80"] for line in lines))
+    lines = screen.wait(lambda lines: any(line.split()[:2] == ["10", "CPUID"] and "80" in line.split() for line in lines))
     names = [line.split()[1] for line in lines if re.match(r" +\d+ [A-Z]", line)]
     assert names == ["HLT", "CPUID"]
 
     def order():
         return [line.split()[1] for line in screen.capture() if re.match(r" +\d+ [A-Z]", line)]
-    screen.keys("s")
+    screen.keys("s", "s")
     screen.wait(lambda lines: "by EXITS |" in lines[-1] and order() == ["CPUID", "HLT"])
     screen.keys("r")
     screen.wait(lambda lines: "by EXITS, reversed" in lines[-1] and order() == ["HLT", "CPUID"])
@@ -939,9 +963,9 @@ def test_plain(host, top):
     screen.wait_for("FROZEN")
     host.count("", "HLT", 1)
     time.sleep(0.5)
-    assert any(line.split()[:3] == ["12", "HLT", "70"] for line in screen.capture())
+    assert any(line.split()[:2] == ["12", "HLT"] and "70" in line.split() for line in screen.capture())
     screen.keys("Space")
-    screen.wait(lambda lines: any(line.split()[:3] == ["12", "HLT", "71"] for line in lines))
+    screen.wait(lambda lines: any(line.split()[:2] == ["12", "HLT"] and "71" in line.split() for line in lines))
     for size in (40, 10), (10, 2), (120, 30):
         screen.resize(*size)
         screen.wait(lambda lines: len(lines) == size[1] and (size[1] < 10 or "TSC" in lines[0]))
@@ -957,7 +981,7 @@ def test_plain_of_vms(host, top):
     screen.keys("c")
     screen.wait_for("SINCE")
     host.count("200-12", "HLT", 13, 10)
-    screen.wait(lambda lines: any(line.split()[:3] == ["12", "HLT", "13"] for line in lines))
+    screen.wait(lambda lines: any(line.split()[:2] == ["12", "HLT"] and "13" in line.split() for line in lines))
     host.remove_vm("100-11")
     screen.wait(lambda lines: "VM 200-12 db:" in lines[0] and "VM 100-11" not in "".join(lines))
     screen.quit()

@@ -9,6 +9,7 @@ tick of the host's timer, and the least of many batches is the exact cost.
     on         ours, exit_stats_histograms=0
     hist       ours, as they are by default
     exitstat   Debian's own, exitstat counts by eBPF; exitstat_counts and _hist: less and more of it
+    reason_details  Debian's own, exitstat details looks at this reason's exits
     perf_stat  Debian's own, perf stat counts kvm:kvm_exit and kvm:kvm_entry of the VM
     perf       Debian's own, perf kvm stat record watches the VM
     bpf        Debian's own, bench/exits.bpf.c counts and times the VM's exits by reason
@@ -50,7 +51,7 @@ CASES = {
     "pio_user": "pio-user:{}",
 }
 OURS = {"off": "exit_stats=0", "on": "exit_stats_histograms=0", "hist": ""}
-WATCHED = ("exitstat_counts", "exitstat", "exitstat_hist", "perf_stat", "perf", "bpf")
+WATCHED = ("exitstat_counts", "exitstat", "exitstat_hist", "reason_details", "perf_stat", "perf", "bpf")
 CONFIGS = ("stock", *OURS, *WATCHED)
 # Round trips of a short and of a long batch; what both have beside them cancels out.  The host's
 # timer ticks every 400 000 instructions.
@@ -175,6 +176,7 @@ LEVELS = {"exitstat_counts": "counts", "exitstat": "times", "exitstat_hist": "hi
 WATCH = {
     **{config: (f"exitstat record --source bpf --level {level} -d 1 -o {{file}}",
                 "exitstat report {file} --csv -o EXITS; rm {file}") for config, level in LEVELS.items()},
+    "reason_details": ("exitstat details {reason} -d 3600 --json", "cat {log}"),
     "perf_stat": ("perf stat -e kvm:kvm_exit,kvm:kvm_entry -p {pid}", "cat {log}"),
     "perf": ("perf kvm stat record -o {file} -p {pid}",
              "perf kvm -i {file} stat report 2>&1; ls -l {file}; rm {file}"),
@@ -186,7 +188,8 @@ def run_watched(machine, steps, config):
     """The same, with somebody watching; and what that one has seen."""
     vm = Paused(machine, "vm", "pause", *steps, "pause")
     pid = machine.check(f"cat {vm.files}.pid").strip()
-    names = {"pid": pid, "file": "/tmp/watch.data", "log": "/tmp/watch.log"}
+    names = {"pid": pid, "file": "/tmp/watch.data", "log": "/tmp/watch.log",
+             "reason": "CPUID" if "cpuid" in steps[0] else "IO_INSTRUCTION"}
     start, report = (text.format(**names) for text in WATCH[config])
     machine.check(f"{start} >{names['log']} 2>&1 & disown; echo $! >/tmp/watch.pid; sleep 3; "
                   f"kill -0 $(cat /tmp/watch.pid) || cat {names['log']}", 120)
@@ -207,6 +210,7 @@ def run_watched(machine, steps, config):
 # What a watcher says of the exits that it saw.
 SEEN = {
     **dict.fromkeys(LEVELS, r"^(\d+)$"),
+    "reason_details": r'"total":\{"exits":(\d+)',
     "perf_stat": r"^ *([\d,]+) +kvm:kvm_exit",
     "perf": r"^Total Samples:(\d+)",
     "bpf": r"^reason \d+: (\d+) exits",

@@ -34,6 +34,7 @@ CONFIGS = {
     "exitstat_counts": "exitstat by eBPF, counts alone",
     "exitstat": "exitstat by eBPF, on stock modules",
     "exitstat_hist": "exitstat by eBPF, with histograms",
+    "reason_details": "exitstat details of that reason",
     "perf_stat": "perf stat, 2 tracepoints",
     "bpf": "BPF tool",
     "perf": "perf kvm stat record",
@@ -46,7 +47,7 @@ METHODS = {
     "hash": "hash maps",
 }
 COLOURS = {"off": "#94a3b8", "on": "#15803d", "hist": "#65a30d", "exitstat_counts": "#7dd3fc", "exitstat": "#0369a1",
-           "exitstat_hist": "#1e3a8a", "perf_stat": "#f59e0b",
+           "exitstat_hist": "#1e3a8a", "reason_details": "#7c3aed", "perf_stat": "#f59e0b",
            "bpf": "#ea580c", "perf": "#b91c1c", "counts": "#15803d", "atomics": "#f59e0b",
            "spinlock": "#b91c1c", "hash": "#ea580c"}
 

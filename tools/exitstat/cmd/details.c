@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/message.h"
 #include "base/text.h"
 #include "cmd/watch.h"
 #include "details/print.h"
+#include "model/reasons_x86.h"
 #include "source/cpuid.h"
 #include "source/kvmhost.h"
 #include "source/vmlist.h"
@@ -21,13 +23,13 @@
 static const struct command_usage usage = {
 	.name = "details",
 	.operands = "REASON [-- COMMAND...]",
-	.text = "Look at the exits of one reason for five seconds, each -d SEC, or while a command\n"
-		"runs: which MSR, port, address, hypercall, CPUID leaf or vector they were for, how\n"
-		"often, and how long they took.  REASON is a name or a number, or 'userspace' for\n"
-		"all exits that go to the VMM, by why.\n"
+	.text = "Look at the exits of one reason for five seconds, each -d SEC, or while a\n"
+		"command runs: which MSR, port, address, hypercall, CPUID leaf or vector they\n"
+		"were for, how often, and how long they took.  REASON is a name or a number, or\n"
+		"'userspace' for all exits that go to the VMM, by why.\n"
 		"\n"
 		"It counts by eBPF, on every kernel, and only while it runs: that reason's exits\n"
-		"then take some 600 instructions more, and all others some 200.",
+		"then take some 1200 instructions more, and all others some 400.",
 	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
 		   TAKES_TABLE | TAKES_DEBUGFS | TAKES_SYSFS | TAKES_COMMAND |
 		   TAKES_RIP,
@@ -89,6 +91,7 @@ static int choose(struct looking *looking, const char *word)
 	int status;
 
 	looking->view.isa = table->isa;
+	looking->wanted.is_svm = table == &svm_reasons;
 	looking->view.rip = looking->wanted.rip = args->rip;
 	looking->view.reason = looking->name;
 	if (!strcasecmp(word, DETAILS_USERSPACE)) {
@@ -165,6 +168,7 @@ static int print_interval(struct looking *looking,
 			  struct details_rows *before, uint64_t *since)
 {
 	struct details_view *view = &looking->view;
+	struct format format = looking->args->format;
 	struct details_rows now, all;
 	const uint64_t time = clock_now(CLOCK_MONOTONIC);
 	bool done;
@@ -191,8 +195,9 @@ static int print_interval(struct looking *looking,
 	if (now.nr_missed)
 		note("exits that could not be followed: %" PRIu64,
 		     now.nr_missed);
-	done = details_print(stdout, view, &looking->args->format,
-			     &looking->begun);
+	/* As all tables of times. */
+	format.scaled = format.kind == FORMAT_TABLE && isatty(STDOUT_FILENO);
+	done = details_print(stdout, view, &format, &looking->begun);
 	free(view->rows.rows);
 	if (!done)
 		return out_of_memory();

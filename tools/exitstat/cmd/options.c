@@ -90,7 +90,7 @@ static const struct option_info {
 	{ OPT_TEXTFILE, 0, "textfile", "FILE",
 	  "write Prometheus text to FILE, whole or not at all",
 	  TAKES_TEXTFILE },
-	{ OPT_UNITS, 0, "units", "UNIT", "of times: cycles or ns",
+	{ OPT_UNITS, 0, "units", "UNIT", "of times: cycles, ns or auto",
 	  TAKES_UNITS },
 	{ OPT_COLUMNS, 'o', "columns", "[+]LIST", "columns to print, or to add",
 	  TAKES_TABLE },
@@ -257,10 +257,11 @@ static int parse_units(const struct command_usage *usage,
 		       struct arguments *args, const char *text)
 {
 	args->format.units_given = true;
-	args->format.ns = !strcmp(text, "ns");
+	args->format.scaled = !strcmp(text, "auto");
+	args->format.ns = args->format.scaled || !strcmp(text, "ns");
 	if (args->format.ns || !strcmp(text, "cycles"))
 		return STATUS_OK;
-	return usage_error(usage, "units are cycles or ns, not", text);
+	return usage_error(usage, "units are cycles, ns or auto, not", text);
 }
 
 static int parse_isa(const struct command_usage *usage, struct arguments *args,

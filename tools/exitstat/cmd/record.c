@@ -25,6 +25,7 @@
 #include "recording/write.h"
 
 #define DEFAULT_INTERVAL 1000000000ULL
+#define DEFAULT_FILE "exitstat.jsonl"
 
 static const struct command_usage usage = {
 	.name = "record",
@@ -34,7 +35,8 @@ static const struct command_usage usage = {
 		"-d SEC, -n times or until SIGINT or SIGTERM, and one at the end.\n"
 		"\n"
 		"FILE is created, or if it is a recording, appended to; what is in it stays.\n"
-		"With -o - it is stdout.  After FILE was renamed, SIGHUP opens it anew.",
+		"Without -o it is exitstat.jsonl, and with -o - stdout.  After FILE was renamed,\n"
+		"SIGHUP opens it anew.",
 	.options = TAKES_OUTPUT | TAKES_INTERVAL | TAKES_COUNT | TAKES_VM |
 		   TAKES_LATENCY | TAKES_SOURCE | TAKES_LEVEL | TAKES_DEBUGFS |
 		   TAKES_SYSFS,
@@ -470,11 +472,6 @@ static int run(const struct arguments *args)
 	};
 	int status;
 
-	if (!args->output)
-		return fail(
-			STATUS_USAGE,
-			"where to is missing: name a file with -o, see 'exitstat record --help'");
-
 	recorder.signals = catch_signals();
 	if (recorder.signals < 0)
 		return fail(STATUS_ERROR, "cannot wait for signals: %s",
@@ -495,8 +492,12 @@ int cmd_record(int argc, char **argv)
 	struct arguments args;
 	int status;
 
-	if (parse_options(argc, argv, &usage, &args, &status))
+	if (parse_options(argc, argv, &usage, &args, &status)) {
+		/* As perf does, and as that says at its end. */
+		if (!args.output)
+			args.output = DEFAULT_FILE;
 		status = run(&args);
+	}
 	arguments_free(&args);
 	return status;
 }

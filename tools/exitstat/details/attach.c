@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/utsname.h>
 
 #include "base/array.h"
 #include "base/file.h"
@@ -124,6 +124,7 @@ static void set_wanted(struct details_bpf *skel,
 	size_t i;
 
 	skel->rodata->wanted_reason = wanted->reason;
+	skel->rodata->is_svm = wanted->is_svm;
 	skel->rodata->any_reason = wanted->from & DETAILS_FROM_USERSPACE;
 	skel->rodata->from_vector = wanted->from & DETAILS_FROM_VECTOR;
 	skel->rodata->from_info1 = wanted->from & DETAILS_FROM_INFO1;
@@ -134,11 +135,63 @@ static void set_wanted(struct details_bpf *skel,
 	choose_programs(skel, wanted->from);
 }
 
+/* Can the quick way tell all that is wanted, and is kvm_exit as it expects it? */
+static bool can_be_quick(const struct details_wanted *wanted)
+{
+	int major, minor;
+	struct utsname uts;
+
+	return !wanted->rip &&
+	       !(wanted->from & (DETAILS_FROM_VECTOR | DETAILS_FROM_INFO1)) &&
+	       !uname(&uts) &&
+	       sscanf(uts.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 16));
+}
+
+/* STATUS_OK, or after a message; or -1 if only the quick way does not work. */
+static int try_to_attach(struct details_bpf **skel,
+			 const struct details_wanted *wanted, bool quick)
+{
+	int status = STATUS_OK, error;
+
+	*skel = details_bpf__open();
+	if (!*skel)
+		return out_of_memory();
+	if (!quick)
+		status = find_fields(*skel);
+	if (!status) {
+		set_wanted(*skel, wanted);
+		bpf_program__set_autoload((*skel)->progs.on_exit, !quick);
+		bpf_program__set_autoload((*skel)->progs.on_exit_quick, quick);
+		*complaint = '\0';
+		error = details_bpf__load(*skel);
+		if (!error)
+			error = details_bpf__attach(*skel);
+		if (!error)
+			return STATUS_OK;
+		if (quick)
+			status = -1;
+		else if (error == -EPERM || error == -EACCES)
+			status = fail(
+				STATUS_ERROR,
+				"details need eBPF, which is not permitted here: run exitstat as root, without kernel lockdown (%s)",
+				complaint);
+		else
+			status = fail(
+				STATUS_ERROR,
+				"exits cannot be looked at by eBPF: %s (%s)",
+				strerror(-error), complaint);
+	}
+	details_bpf__destroy(*skel);
+	*skel = NULL;
+	return status;
+}
+
 int details_attach(struct details **details,
 		   const struct details_wanted *wanted)
 {
-	struct details_bpf *skel;
-	int status, error;
+	struct details_bpf *skel = NULL;
+	int status = -1;
 
 	*details = NULL;
 	if (wanted->nr_processes > DETAILS_PROCESSES)
@@ -146,36 +199,20 @@ int details_attach(struct details **details,
 			    "more than %d VMs: choose fewer, or all",
 			    DETAILS_PROCESSES);
 	libbpf_set_print(keep_complaint);
-	skel = details_bpf__open();
-	if (!skel)
-		return out_of_memory();
-	status = find_fields(skel);
-	if (status) {
-		details_bpf__destroy(skel);
+	if (can_be_quick(wanted))
+		status = try_to_attach(&skel, wanted, true);
+	if (status < 0)
+		status = try_to_attach(&skel, wanted, false);
+	if (status)
 		return status;
+	*details = calloc(1, sizeof(**details));
+	if (!*details) {
+		details_bpf__destroy(skel);
+		return out_of_memory();
 	}
-	set_wanted(skel, wanted);
-	*complaint = '\0';
-	error = details_bpf__load(skel);
-	if (!error)
-		error = details_bpf__attach(skel);
-	if (!error)
-		*details = calloc(1, sizeof(**details));
-	if (*details) {
-		(*details)->skel = skel;
-		skel->bss->counting = true;
-		return STATUS_OK;
-	}
-	details_bpf__destroy(skel);
-	if (error == -EPERM || error == -EACCES)
-		return fail(
-			STATUS_ERROR,
-			"details need eBPF, which is not permitted here: run exitstat as root, without kernel lockdown (%s)",
-			complaint);
-	return error ? fail(STATUS_ERROR,
-			    "exits cannot be looked at by eBPF: %s (%s)",
-			    strerror(-error), complaint) :
-		       out_of_memory();
+	(*details)->skel = skel;
+	skel->bss->counting = true;
+	return STATUS_OK;
 }
 
 static bool add_row(struct details_rows *rows, const struct details_row *row)

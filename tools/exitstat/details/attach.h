@@ -14,6 +14,7 @@ struct details_wanted {
 	unsigned int from;
 	/* the exit number; of DETAILS_FROM_USERSPACE all */
 	uint32_t reason;
+	bool is_svm;
 	/* guest addresses of instructions, too */
 	bool rip;
 	/* of these processes, or if there are none, of all */

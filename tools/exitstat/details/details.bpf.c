@@ -2,14 +2,17 @@
 /*
  * Which MSRs, ports, addresses and so on the exits of one reason were for, see
  * attach.c.  All tracepoints between an exit and the next entry are hit by the
- * thread of the vCPU, so that is what they have in common.  Nothing here needs to
- * know the kernel's types: it also runs beside modules that have no BTF.
+ * thread of the vCPU, so that is what they have in common.  Only on_exit_quick()
+ * needs to know the kernel's types; beside modules that have no BTF there is
+ * on_exit(), for which the tracepoint makes a record of each exit.
  */
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
 #include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
 
 #include "details/rows.h"
+#include "source/bpf_kernel.h"
 
 #define ISA_VMX 1
 #define VMX_REASON_MASK 0xffff
@@ -19,6 +22,7 @@
 const volatile unsigned int wanted_reason = 0;
 /* Exits of all reasons, if they go to userspace. */
 const volatile bool any_reason = false;
+const volatile bool is_svm = false;
 const volatile bool with_rip = false;
 const volatile bool from_vector = false, from_info1 = false;
 const volatile unsigned int nr_processes = 0;
@@ -81,33 +85,83 @@ static __always_inline bool is_looked_at(void)
 	return !nr_processes;
 }
 
+/* Follow an exit from here on.  What a thread has stays for its next one. */
+static __always_inline int begin(const struct details_key *key)
+{
+	const unsigned int thread = this_thread();
+	struct details_thread first = {}, *exit;
+
+	exit = bpf_map_lookup_elem(&threads, &thread);
+	if (!exit) {
+		if (bpf_map_update_elem(&threads, &thread, &first, BPF_ANY))
+			__sync_fetch_and_add(&nr_missed, 1);
+		exit = bpf_map_lookup_elem(&threads, &thread);
+		if (!exit)
+			return 0;
+	}
+	exit->key = *key;
+	exit->key.process = this_process();
+	exit->active = 1;
+	exit->stamp = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline bool is_wanted(unsigned int reason)
+{
+	return counting && (any_reason || reason == wanted_reason) &&
+	       is_looked_at();
+}
+
 SEC("tp/kvm/kvm_exit")
 int on_exit(void *ctx)
 {
 	unsigned int reason = read_field(ctx, reason_at, 4);
-	const unsigned int thread = this_thread();
-	struct details_thread exit = { .active = 1 };
+	struct details_key key = {};
 
 	/* Bit 31 of a VMX exit reason is a failed entry, 27 and 26 are SGX's. */
 	if (read_field(ctx, isa_at, 4) == ISA_VMX)
 		reason &= VMX_REASON_MASK;
-	if (!counting || (!any_reason && reason != wanted_reason) ||
-	    !is_looked_at())
+	if (!is_wanted(reason))
 		return 0;
-	exit.key.process = this_process();
 	if (with_rip)
-		exit.key.rip = read_field(ctx, rip_at, 8);
+		key.rip = read_field(ctx, rip_at, 8);
 	if (from_vector) {
-		exit.key.value = read_field(ctx, vector_at, 4) & VECTOR_MASK;
-		exit.key.kind = DETAILS_PLAIN;
+		key.value = read_field(ctx, vector_at, 4) & VECTOR_MASK;
+		key.kind = DETAILS_PLAIN;
 	} else if (from_info1) {
-		exit.key.value = read_field(ctx, info1_at, 8);
-		exit.key.kind = DETAILS_PLAIN;
+		key.value = read_field(ctx, info1_at, 8);
+		key.kind = DETAILS_PLAIN;
 	}
-	exit.stamp = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&threads, &thread, &exit, BPF_ANY))
-		__sync_fetch_and_add(&nr_missed, 1);
-	return 0;
+	return begin(&key);
+}
+
+/* (vcpu, isa), from 5.16 on */
+SEC("raw_tp/kvm_exit")
+int on_exit_quick(struct bpf_raw_tracepoint_args *ctx)
+{
+	static const struct details_key none = {};
+	const unsigned long long vcpu = ctx->args[0];
+	unsigned long long from = vcpu, vmcb = 0;
+	unsigned int reason = 0;
+
+	if (is_svm) {
+		bpf_probe_read_kernel(
+			&vmcb, sizeof(vmcb),
+			(void *)(vcpu +
+				 bpf_core_field_offset(struct vcpu_svm, vmcb)));
+		from = vmcb +
+		       bpf_core_field_offset(struct vmcb, control.exit_code);
+	} else if (bpf_core_field_exists(struct vcpu_vmx___vt,
+					 vt.exit_reason)) {
+		from += bpf_core_field_offset(struct vcpu_vmx___vt,
+					      vt.exit_reason);
+	} else {
+		from += bpf_core_field_offset(struct vcpu_vmx, exit_reason);
+	}
+	bpf_probe_read_kernel(&reason, sizeof(reason), (void *)from);
+	if (!is_svm)
+		reason &= VMX_REASON_MASK;
+	return is_wanted(reason) ? begin(&none) : 0;
 }
 
 static __always_inline struct details_thread *find_exit(void)

@@ -97,6 +97,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case COL_EXITS:
 		set_u64(cell, count->exits);
+		cell->unit = UNIT_COUNT;
 		break;
 	case COL_EXITS_SHARE:
 		set_ratio(cell, 2, 100.0 * count->exits, line->all->exits);
@@ -106,12 +107,14 @@ static void get_cell(const void *data, int id, struct cell *cell)
 		break;
 	case COL_TIME:
 		set_u64(cell, count->time);
+		cell->unit = UNIT_TIME;
 		break;
 	case COL_TIME_SHARE:
 		set_ratio(cell, 2, 100.0 * count->time, line->all->time);
 		break;
 	case COL_AVERAGE:
 		set_ratio(cell, 0, count->time, count->exits);
+		cell->unit = UNIT_TIME;
 		break;
 	case COL_RIP:
 		set_text(cell, line->rip);
@@ -321,7 +324,8 @@ static void init_layout(struct layout *layout, const struct details_view *view,
 		useful[nr++] = ids[i];
 	}
 	useful[nr] = -1;
-	layout_init(layout, &details_table, useful, format->columns, false);
+	layout_init(layout, &details_table, useful, format->columns, true);
+	layout->scaled = format->scaled;
 }
 
 static bool print_table(FILE *out, const struct details_view *view,

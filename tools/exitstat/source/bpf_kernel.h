@@ -14,4 +14,33 @@ struct dentry {
 	struct qstr d_name;
 } KERNEL;
 
+union vmx_exit_reason {
+	unsigned int full;
+} KERNEL;
+
+struct vcpu_vmx {
+	union vmx_exit_reason exit_reason;
+} KERNEL;
+
+/* From 7.3 on. */
+struct vcpu_vt___vt {
+	union vmx_exit_reason exit_reason;
+} KERNEL;
+
+struct vcpu_vmx___vt {
+	struct vcpu_vt___vt vt;
+} KERNEL;
+
+struct vmcb_control_area {
+	unsigned int exit_code;
+} KERNEL;
+
+struct vmcb {
+	struct vmcb_control_area control;
+} KERNEL;
+
+struct vcpu_svm {
+	struct vmcb *vmcb;
+} KERNEL;
+
 #endif

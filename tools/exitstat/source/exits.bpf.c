@@ -45,35 +45,6 @@ struct task_struct {
 	unsigned int __state;
 } KERNEL;
 
-union vmx_exit_reason {
-	unsigned int full;
-} KERNEL;
-
-struct vcpu_vmx {
-	union vmx_exit_reason exit_reason;
-} KERNEL;
-
-/* From 7.3 on. */
-struct vcpu_vt___vt {
-	union vmx_exit_reason exit_reason;
-} KERNEL;
-
-struct vcpu_vmx___vt {
-	struct vcpu_vt___vt vt;
-} KERNEL;
-
-struct vmcb_control_area {
-	unsigned int exit_code;
-} KERNEL;
-
-struct vmcb {
-	struct vmcb_control_area control;
-} KERNEL;
-
-struct vcpu_svm {
-	struct vmcb *vmcb;
-} KERNEL;
-
 extern void *bpf_rdonly_cast(const void *obj,
 			     unsigned int btf_id) __ksym __weak;
 

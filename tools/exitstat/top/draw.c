@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/text.h"
 #include "model/explain.h"
+#include "top/details.h"
 #include "top/draw.h"
 #include "top/header.h"
 #include "top/hist.h"
@@ -63,10 +64,10 @@ static void draw_message(int y, const char *message)
 static void draw_status(const struct top *top, int y)
 {
 	static const char *const reason_keys[] = {
-		"q quit",   "? help",	    "1 host",	     "2 VMs",
-		"3 vCPUs",  "e explain",    "Enter latency", "</> sort",
-		"/ filter", "Space freeze", "c clear",	     "u units",
-		NULL,
+		"q quit",   "? help",	 "1 host",	 "2 VMs",
+		"3 vCPUs",  "d details", "e explain",	 "Enter latency",
+		"</> sort", "/ filter",	 "Space freeze", "c clear",
+		"u units",  NULL,
 	};
 	static const char *const scope_keys[] = {
 		"q quit",	"? help",	 "1 host",   "2 VMs",
@@ -83,6 +84,9 @@ static void draw_status(const struct top *top, int y)
 		"Space freeze", "c clear",  "u units",
 		NULL,
 	};
+	static const char *const details_keys[] = {
+		"q quit", "Esc back", "e explain", "Space freeze", NULL,
+	};
 	char text[FILTER_SIZE + 2];
 
 	if (top->editing) {
@@ -97,6 +101,8 @@ static void draw_status(const struct top *top, int y)
 		draw_message(y, top->message);
 	else if (*top->feed.error)
 		draw_message(y, top->feed.error);
+	else if (top->details)
+		draw_keys(top, y, details_keys);
 	else if (top->histogram)
 		draw_keys(top, y, histogram_keys);
 	else if (top->feed.source->abilities & SOURCE_FROM_INSIDE)
@@ -203,7 +209,9 @@ void top_draw(struct top *top)
 		draw_explanation(top);
 	} else {
 		top_draw_header(top, has_phases, bar);
-		if (height > 0 && top->histogram)
+		if (height > 0 && top->details)
+			top_draw_details(top, y, height);
+		else if (height > 0 && top->histogram)
 			top_draw_histogram(top, y, height);
 		else if (height > 0)
 			top_draw_table(top, y, height);

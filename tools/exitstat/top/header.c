@@ -96,7 +96,8 @@ static void draw_title(const struct top *top)
 static void describe(const struct top *top, char *text, size_t size)
 {
 	char label[SCOPE_LABEL_SIZE];
-	const char *what = top->histogram ? "how long exits took" :
+	const char *what = top->details	  ? "what its exits are for" :
+			   top->histogram ? "how long exits took" :
 					    "exits by reason";
 	size_t filtered = top->nr_filtered;
 

@@ -7,6 +7,7 @@
 #include <wctype.h>
 
 #include "base/array.h"
+#include "top/details.h"
 #include "top/keys.h"
 #include "top/view.h"
 
@@ -22,6 +23,7 @@ const struct key_help top_key_help[] = {
 	{ "Enter \u2192", "open: a VM, a vCPU, a reason's latencies" },
 	{ "Esc \u2190", "back; first ends the filter" },
 	{ "l", "how long single exits took" },
+	{ "d", "details: which MSR, port, address" },
 	{ "e", "explain the reason: what it is, what to do" },
 	{ "< >", "sort by another column" },
 	{ "r", "reverse the order" },
@@ -30,7 +32,7 @@ const struct key_help top_key_help[] = {
 	{ "c", "clear: show what is counted from now on" },
 	{ "C", "show intervals again" },
 	{ "- +", "shorter and longer intervals" },
-	{ "u", "times in ns or in cycles" },
+	{ "u", "times with units, in ns, or in cycles" },
 	{ "q", "quit" },
 	{},
 };
@@ -107,11 +109,16 @@ static void toggle_units(struct top *top)
 	const struct exit_scope *scope = feed_first(&top->feed.now);
 	size_t i;
 
-	if (!clock_tells(&scope->snap.clock, !top->ns)) {
+	/* From scaled to ns, cycles, and scaled again. */
+	if (top->scaled) {
+		top->scaled = false;
+	} else if (!clock_tells(&scope->snap.clock, !top->ns)) {
 		top_say(top, "the TSC's frequency is not known here");
 		return;
+	} else {
+		top->scaled = !top->ns;
+		top->ns = !top->ns;
 	}
-	top->ns = !top->ns;
 	for (i = 0; i < NR_VIEWS; i++)
 		memset(top->views[i].widths, 0, sizeof(top->views[i].widths));
 	top_update_lines(top);
@@ -260,6 +267,9 @@ static void other_key(struct top *top, wint_t key)
 	case 'u':
 		toggle_units(top);
 		break;
+	case 'd':
+		top_open_details(top);
+		break;
 	case 'e':
 		if (top_has_reasons(top))
 			top->explanation = true;
@@ -319,12 +329,40 @@ static void edit_key(struct top *top, int kind, wint_t key)
 	top_update_lines(top);
 }
 
+/* While details are looked at. */
+static void details_key(struct top *top, wint_t key)
+{
+	switch (key) {
+	case 'q':
+	case KEY_F(10):
+		top->quit = true;
+		break;
+	case 'e':
+		top->explanation = true;
+		break;
+	case '?':
+		top->help = true;
+		break;
+	case ' ':
+		toggle_frozen(top);
+		break;
+	case 'd':
+	case ESCAPE:
+	case KEY_LEFT:
+	case KEY_BACKSPACE:
+		top_close_details(top);
+		break;
+	}
+}
+
 static void handle_key(struct top *top, int kind, wint_t key)
 {
 	*top->message = '\0';
 	if (top->help || top->explanation) {
 		top->help = top->explanation = false;
 		top->quit = key == 'q';
+	} else if (top->details) {
+		details_key(top, key);
 	} else if (top->editing) {
 		edit_key(top, kind, key);
 	} else if (!move_key(top, key) && !view_key(top, key)) {

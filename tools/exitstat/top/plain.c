@@ -17,6 +17,7 @@
 #include "top/feed.h"
 #include "top/loop.h"
 #include "top/top.h"
+#include "view/lines.h"
 #include "view/scan_table.h"
 
 /* What every terminal understands that moves its cursor at all. */
@@ -27,9 +28,9 @@
 #define END "\033[?25h\033[?1049l"
 
 static const char *const sorts[] = {
-	"HANDLE_CYCLES", "EXITS",	"CYCLES/EXIT",
-	"USER_CYCLES",	 "WAIT_CYCLES", "PREEMPTED_CYCLES",
-	"REASON",	 "NAME",
+	"LOST_CYCLES",	    "HANDLE_CYCLES", "EXITS",
+	"CYCLES/EXIT",	    "USER_CYCLES",   "WAIT_CYCLES",
+	"PREEMPTED_CYCLES", "REASON",	     "NAME",
 };
 
 struct plain {
@@ -204,6 +205,10 @@ int top_run(struct source *source, const struct top_options *options)
 	scan_free(&plain.feed.shown);
 	plain.feed.begin = true;
 	feed_update(&plain.feed, false);
+	/* A guest is told of no other time than handle. */
+	if (plain.feed.now.nr_scopes &&
+	    !column_is_useful(COL_LOST, &plain.feed.now.scopes->snap))
+		plain.sort = 1;
 	plain.format.ns = plain.format.ns && plain.feed.now.nr_scopes &&
 			  clock_tells(&plain.feed.now.scopes->snap.clock, true);
 

@@ -57,12 +57,16 @@ struct top {
 	bool histogram;
 	size_t histogram_first;
 	bool help;
+	/* what that reason's exits are for is looked at, or NULL */
+	struct top_details *details;
 	/* what the reason at the cursor means is shown */
 	bool explanation;
 	/* The filter is being typed. */
 	bool editing;
 	bool frozen;
 	bool ns;
+	/* as people read them; then in ns, too */
+	bool scaled;
 	/* of the screen */
 	bool colors;
 	/* how many lines of a table or histogram it shows */

@@ -21,7 +21,10 @@ static void get_text(const struct top *top, size_t line, size_t column,
 
 	top->layout.table->get(&top->lines[line],
 			       top->layout.columns[column]->id, &cell);
-	cell_format(&cell, text, size);
+	if (top->layout.scaled)
+		cell_format_scaled(&cell, text, size);
+	else
+		cell_format(&cell, text, size);
 }
 
 static void measure_columns(struct top *top)
@@ -32,7 +35,8 @@ static void measure_columns(struct top *top)
 	int width;
 
 	for (j = 0; j < top->layout.nr_columns; j++) {
-		width = text_width(layout_heading(&top->layout, j));
+		layout_heading(&top->layout, j, text);
+		width = text_width(text);
 		if (widths[j] < width)
 			widths[j] = width;
 		for (i = 0; i < top->nr_lines; i++) {
@@ -111,20 +115,21 @@ static void draw_headings(const struct top *top, int y,
 	const struct layout *layout = &top->layout;
 	const int heading = top_attributes(top, INK_HEADING);
 	const int sorted = top_attributes(top, INK_SORTED);
+	char text[CELL_SIZE];
 	size_t j;
 
 	attrset(heading);
 	mvhline(y, 0, ' ', COLS);
 	attrset(A_NORMAL);
 	for (j = 0; j < layout->nr_columns; j++) {
+		layout_heading(layout, j, text);
 		if (place->width[j])
 			put_cell(y, place->x[j], place->width[j],
 				 layout->columns[j] ==
 						 top->views[top->view].sort ?
 					 sorted :
 					 heading,
-				 layout->columns[j]->text,
-				 layout_heading(layout, j));
+				 layout->columns[j]->text, text);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/message.h"
+#include "top/details.h"
 #include "top/draw.h"
 #include "top/keys.h"
 #include "top/screen.h"
@@ -28,6 +29,7 @@ static void tick(struct top *top)
 {
 	if (feed_update(&top->feed, !top->frozen))
 		top_check_ended(top);
+	top_update_details(top);
 	top_update_lines(top);
 }
 
@@ -112,6 +114,7 @@ static int run_on_screen(struct top *top)
 	top_hurry(top);
 	open_first_view(top);
 	signal = run_loop(top);
+	top_close_details(top);
 	free(top->lines);
 	return signal;
 }
@@ -121,6 +124,8 @@ static int check_units(struct top *top)
 	const struct exit_scope *scope = feed_first(&top->feed.now);
 	const struct format *format = &top->options->format;
 
+	top->scaled = format->scaled || (!format->units_given &&
+					 clock_tells(&scope->snap.clock, true));
 	top->ns = format->units_given ? format->ns :
 					clock_tells(&scope->snap.clock, true);
 	if (clock_tells(&scope->snap.clock, top->ns))

@@ -115,6 +115,7 @@ static void init_layout(struct top *top)
 		    own_columns(table, top->options->format.columns, own,
 				sizeof(own)),
 		    top->ns);
+	top->layout.scaled = top->scaled;
 }
 
 static const struct column *column_of(const struct table *table, int id)

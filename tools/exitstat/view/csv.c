@@ -25,10 +25,13 @@ static void print_csv_text(FILE *out, const char *text)
 
 void csv_print_head(FILE *out, const struct layout *layout)
 {
+	char heading[CELL_SIZE];
 	size_t i;
 
-	for (i = 0; i < layout->nr_columns; i++)
-		fprintf(out, "%s%s", i ? "," : "", layout_heading(layout, i));
+	for (i = 0; i < layout->nr_columns; i++) {
+		layout_heading(layout, i, heading);
+		fprintf(out, "%s%s", i ? "," : "", heading);
+	}
 	fputs("\r\n", out);
 }
 

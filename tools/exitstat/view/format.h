@@ -17,6 +17,8 @@ struct format {
 	/* times in ns, not in cycles; and whether the user said which */
 	bool ns;
 	bool units_given;
+	/* times as people read them, 12.3 ms, and large numbers as 4.56 M */
+	bool scaled;
 	/* [+]LIST and [-]COLUMN, which were checked, or NULL */
 	const char *columns;
 	const char *sort;

@@ -97,6 +97,7 @@ static void set_cycles(struct cell *cell, const struct exit_line *line,
 {
 	set_u64(cell,
 		clock_convert(&line->scope->snap.clock, cycles, line->ns));
+	cell->unit = UNIT_TIME;
 }
 
 static void set_count(struct cell *cell, const struct exit_line *line,
@@ -108,12 +109,15 @@ static void set_count(struct cell *cell, const struct exit_line *line,
 		set_cycles(cell, line, line->row.counts[counter]);
 	else
 		set_u64(cell, line->row.counts[counter]);
+	if (!count_is_time(counter))
+		cell->unit = UNIT_COUNT;
 }
 
 static void set_average(struct cell *cell, const struct exit_line *line)
 {
 	set_ratio(cell, 0, clock_scale(&line->scope->snap.clock, line->ns),
 		  line->part[COUNT_HANDLE_CYCLES], line->part[COUNT_EXITS]);
+	cell->unit = UNIT_TIME;
 }
 
 static void get_reason(struct cell *cell, const struct exit_line *line)
@@ -240,6 +244,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	case COL_EXITS_RATE:
 		set_ratio(cell, 1, 1e9, line->part[COUNT_EXITS],
 			  scan_scope_interval(line->scan, line->scope));
+		cell->unit = UNIT_COUNT;
 		break;
 	case COL_HANDLE:
 		set_count(cell, line, COUNT_HANDLE_CYCLES);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/message.h"
 #include "base/replace.h"
@@ -30,6 +31,17 @@ static bool sort_scopes(const struct format *format, struct exit_scan *scan)
 	return ok;
 }
 
+static bool can_be_ns(const struct exit_scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < scan->nr_scopes; i++) {
+		if (!clock_tells(&scan->scopes[i].snap.clock, true))
+			return false;
+	}
+	return true;
+}
+
 static int prepare(struct output *output, struct format *format,
 		   struct exit_scan *scan)
 {
@@ -38,8 +50,13 @@ static int prepare(struct output *output, struct format *format,
 	/* The user's units, or those of who counts, also if there is no VM now. */
 	if (scan->nr_scopes)
 		output->ns = scan->scopes[0].snap.clock.ns;
-	if (!format->units_given)
-		format->ns = output->ns;
+	if (!format->units_given) {
+		/* People get what they can read, and programs what is exact. */
+		format->scaled = format->kind == FORMAT_TABLE &&
+				 !output->textfile && isatty(STDOUT_FILENO) &&
+				 can_be_ns(scan);
+		format->ns = output->ns || format->scaled;
+	}
 	for (i = 0; i < scan->nr_scopes; i++) {
 		if (!clock_tells(&scan->scopes[i].snap.clock, format->ns))
 			return fail(

@@ -37,6 +37,7 @@ static void init_layout(struct layout *layout, const struct format *format,
 	}
 	useful[nr] = -1;
 	layout_init(layout, table, useful, format->columns, format->ns);
+	layout->scaled = format->scaled;
 }
 
 static void print_heading(FILE *out, const struct format *format,

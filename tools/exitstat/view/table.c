@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/message.h"
 #include "view/table.h"
 #include "view/table_render.h"
@@ -113,11 +114,19 @@ void layout_init(struct layout *layout, const struct table *table,
 	}
 }
 
-const char *layout_heading(const struct layout *layout, size_t column)
+void layout_heading(const struct layout *layout, size_t column, char *heading)
 {
 	const struct column *c = layout->columns[column];
+	const char *name = layout->ns && c->ns_name ? c->ns_name : c->name;
+	const size_t len = strlen(name);
 
-	return layout->ns && c->ns_name ? c->ns_name : c->name;
+	/* Each value then has its own unit. */
+	if (layout->scaled && !strncmp(name, "NS/", 3))
+		snprintf(heading, CELL_SIZE, "TIME/%s", name + 3);
+	else if (layout->scaled && len > 3 && !strcmp(name + len - 3, "_NS"))
+		snprintf(heading, CELL_SIZE, "%.*s", (int)len - 3, name);
+	else
+		snprintf(heading, CELL_SIZE, "%s", name);
 }
 
 static int compare_cells(const struct cell *x, const struct cell *y)
@@ -202,6 +211,56 @@ void cell_format(const struct cell *cell, char *text, size_t size)
 	}
 }
 
+/* 1.23, 12.3, 123 */
+static int decimals_of(double value)
+{
+	return value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+}
+
+static void format_time(double ns, char *text, size_t size)
+{
+	static const char *const units[] = { "ns", "\u00b5s", "ms", "s" };
+	size_t unit = 0;
+
+	if (!(ns > 0)) {
+		snprintf(text, size, "0");
+		return;
+	}
+	while (unit < ARRAY_SIZE(units) - 1 && ns >= 999.5) {
+		ns /= 1000;
+		unit++;
+	}
+	snprintf(text, size, "%.*f %s", unit ? decimals_of(ns) : 0, ns,
+		 units[unit]);
+}
+
+static void format_count(double value, char *text, size_t size)
+{
+	static const char units[] = "kMGTPE";
+	int unit = -1;
+
+	while (units[unit + 1] && value >= 999.5) {
+		value /= 1000;
+		unit++;
+	}
+	snprintf(text, size, "%.*f %c", decimals_of(value), value,
+		 units[unit < 0 ? 0 : unit]);
+}
+
+void cell_format_scaled(const struct cell *cell, char *text, size_t size)
+{
+	const double value = cell->type == CELL_U64  ? (double)cell->u64 :
+			     cell->type == CELL_REAL ? cell->real :
+						       0;
+
+	if (cell->unit == UNIT_TIME && cell->type != CELL_NONE)
+		format_time(value, text, size);
+	else if (cell->unit == UNIT_COUNT && value > 99999.5)
+		format_count(value, text, size);
+	else
+		cell_format(cell, text, size);
+}
+
 static void print_cells(FILE *out, const struct layout *layout,
 			const void *line)
 {
@@ -212,7 +271,10 @@ static void print_cells(FILE *out, const struct layout *layout,
 		struct cell cell = {};
 
 		layout->table->get(line, layout->columns[i]->id, &cell);
-		cell_format(&cell, text, sizeof(text));
+		if (layout->scaled)
+			cell_format_scaled(&cell, text, sizeof(text));
+		else
+			cell_format(&cell, text, sizeof(text));
 		fwrite(text, 1, strlen(text) + 1, out);
 	}
 }
@@ -220,6 +282,7 @@ static void print_cells(FILE *out, const struct layout *layout,
 bool table_print(FILE *out, const struct layout *layout, const void *lines,
 		 size_t nr, size_t size)
 {
+	char names[MAX_COLUMNS][CELL_SIZE];
 	struct table_heading headings[MAX_COLUMNS];
 	char *cells = NULL;
 	size_t i, len;
@@ -229,11 +292,13 @@ bool table_print(FILE *out, const struct layout *layout, const void *lines,
 	if (!memory)
 		return false;
 
-	for (i = 0; i < layout->nr_columns; i++)
+	for (i = 0; i < layout->nr_columns; i++) {
+		layout_heading(layout, i, names[i]);
 		headings[i] = (struct table_heading){
-			.name = layout_heading(layout, i),
+			.name = names[i],
 			.right = !layout->columns[i]->text,
 		};
+	}
 	for (i = 0; i < nr; i++)
 		print_cells(memory, layout, (const char *)lines + i * size);
 

@@ -22,10 +22,18 @@ enum cell_type {
 	CELL_REAL,
 };
 
+enum cell_unit {
+	UNIT_NONE,
+	UNIT_COUNT,
+	UNIT_TIME,
+};
+
 struct cell {
 	enum cell_type type;
 	/* of a real number */
 	int decimals;
+	/* Whether it may be scaled; a time is in ns if that is what the table has. */
+	enum cell_unit unit;
 	union {
 		const char *text;
 		uint64_t u64;
@@ -59,6 +67,8 @@ struct layout {
 	const struct column *columns[MAX_COLUMNS];
 	size_t nr_columns;
 	bool ns;
+	/* for people: see struct format */
+	bool scaled;
 };
 
 /* The columns, for a help text. */
@@ -72,7 +82,8 @@ int table_check(const struct table *table, const char *columns,
  */
 void layout_init(struct layout *layout, const struct table *table,
 		 const int *ids, const char *columns, bool ns);
-const char *layout_heading(const struct layout *layout, size_t column);
+/* The heading of a column, into CELL_SIZE bytes. */
+void layout_heading(const struct layout *layout, size_t column, char *heading);
 /*
  * Sort @nr lines of @size bytes by [-]COLUMN: numbers from the largest, texts
  * from A.  Lines without a value come last.
@@ -87,6 +98,8 @@ const struct column *table_find(const struct table *table, const char *name,
 				size_t len);
 
 void cell_format(const struct cell *cell, char *text, size_t size);
+/* The same for people: three digits, and a unit of times, which are in ns. */
+void cell_format_scaled(const struct cell *cell, char *text, size_t size);
 /* False if memory runs out. */
 bool table_print(FILE *out, const struct layout *layout, const void *lines,
 		 size_t nr, size_t size);
