@@ -130,8 +130,8 @@ def text(tmp_path, programs):
 def test_another_source_is_shown(text):
     out = check_ok(text("show"))
     assert out.splitlines()[0] == "host: vmx, times in ns, from text"
-    assert out.splitlines()[1].split() == ["REASON", "NAME", "EXITS", "%EXITS", "HANDLE_NS", "NS/EXIT", "%HANDLE"]
-    assert out.splitlines()[2].split() == ["10", "R10", "1000", "97.09", "5000000", "5000", "87.72"]
+    assert out.splitlines()[1].split() == ["REASON", "NAME", "EXITS", "%EXITS", "NS/EXIT", "HANDLE_NS", "%HANDLE"]
+    assert out.splitlines()[2].split() == ["10", "R10", "1000", "97.09", "5000", "5000000", "87.72"]
     document = json.loads(check_ok(text("show", "--json", "--vm", "db")))
     assert (document["source"], document["clock"], document["units"]) == ("text", "ns", "ns")
     assert document["scopes"][0]["total"] == {"exits": 430, "handle_ns": 2700000}
@@ -187,7 +187,9 @@ def test_another_source_is_live(text, tmp_path):
         screen.wait_for("times in ns, from text", "exits/s")
         (tmp_path / "new").write_text(COUNTS.replace("1000", "9000"))
         (tmp_path / "new").rename(tmp_path / "counts")
-        screen.wait_for("10 R10", "HANDLE_NS")
+        screen.wait_for("10 R10", "TIME/EXIT")
+        screen.keys("u")
+        screen.wait_for("HANDLE_NS")
         screen.keys("u")
         screen.wait_for("the TSC's frequency is not known here")
         screen.keys("2")

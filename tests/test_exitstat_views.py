@@ -19,7 +19,7 @@ import pytest
 from lab import images
 from tool import (
     ASAN, COUNTS, GUEST_CYCLES, MODEL, ROWS, SHARED, SRC, STATIC, U64_MAX, check_ok, check_refused,
-    loads, run, scope, sums, text_of)
+    loads, run, scope, sums, text_of, validated)
 
 KHZ = 2893202
 
@@ -107,13 +107,6 @@ def put_process(tree, pid, cmdline, start=1000, comm="qemu-system-x86"):
     (path / "comm").write_text(comm + "\n")
     # The 22nd field; the command may have blanks and parentheses.
     (path / "stat").write_text(f"{pid} (a) b ) S {' '.join(['1'] * 18)} {start} 0 0\n")
-
-
-def validated(text, schema=None):
-    document = json.loads(text)
-    schema = schema or document["schema"]
-    jsonschema.validate(document, json.loads((SRC / f"schema/{schema}.json").read_text()))
-    return document
 
 
 # VMs

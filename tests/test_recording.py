@@ -23,7 +23,7 @@ import pytest
 import pace
 import tool
 import tree as trees
-from tool import ASAN, COUNTS, SHARED, STATIC, check_ok, check_refused, run
+from tool import ASAN, COUNTS, SHARED, STATIC, check_ok, check_refused, run, validated
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -241,7 +241,7 @@ def test_lines_are_what_the_format_says(host, tmp_path):
         "schema": "exitstat.recording", "version": 1, "tool": header["tool"],
         "started": header["started"], "interval": INTERVAL, "source": "debugfs", "isa": "vmx",
         "tsc_khz": host.tsc_khz, "clock": "tsc", "host": os.uname().nodename, "kernel": os.uname().release,
-        "counts": COUNTS}
+        "counts": COUNTS, "facts": header["facts"]}
     tool.check_time(header["started"])
     assert [sample["t"] for sample in samples] == sorted(sample["t"] for sample in samples)
     assert samples[0]["t"] == 0 and samples[0]["full"]
@@ -711,6 +711,43 @@ def test_rates_of_a_vm_that_came_late(tmp_path):
         a, b = always.put(tmp_path / "a"), comes.put(tmp_path / "b")
         line = check_ok(run(ASAN, "diff", a, b, "--vm", "*", "--csv")).splitlines()[1].split(",")
         assert line[4:6] == ["1000.0", "1000.0"]
+
+
+def test_recordings_carry_their_host(host, tmp_path):
+    """What doctor tells of it is in the header, the report and the page, and diff says what differs."""
+    def recorded(name, **parameters):
+        sysfs = tmp_path / f"sys-{name}"
+        for parameter, value in parameters.items():
+            path = sysfs / "module/kvm/parameters" / parameter
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{value}\n")
+        (sysfs / "module/kvm_intel/parameters").mkdir(parents=True)
+        path = sysfs / "devices/system/cpu/vulnerabilities/spectre_v2"
+        path.parent.mkdir(parents=True)
+        path.write_text("Mitigation: Retpolines; STIBP: disabled\n")
+        assert record(host, tmp_path / name, "--sysfs", sysfs).returncode == 0
+        return tmp_path / name, sysfs
+
+    a, sysfs = recorded("a", halt_poll_ns=200000, nx_huge_pages="N")
+    b, _ = recorded("b", halt_poll_ns=0, nx_huge_pages="N")
+    facts = load(a)[0]["facts"]
+    doctor = json.loads(run(ASAN, "doctor", "--json", "--sysfs", sysfs, "--debugfs", host.debugfs, "--procfs",
+                            host.procfs).stdout)["facts"]
+    for fact in doctor:
+        if fact["group"] in ("parameters", "machine"):
+            assert facts[f"{fact['group']}.{fact['name']}"] == fact["value"]
+    assert facts["parameters.halt_poll_ns"] == "200000"
+    assert facts["mitigations.spectre_v2"] == "Mitigation: Retpolines; STIBP: disabled"
+    result = run(ASAN, "report", a, "--json")
+    assert validated(result.stdout)["facts"] == facts
+    assert "halt_poll_ns 200000" in run(ASAN, "report", a).stdout.split("TOTAL")[1]
+    check_ok(run(ASAN, "report", a, "--html", tmp_path / "page"))
+    assert data_of(tmp_path / "page")["facts"] == facts
+    out = check_ok(run(ASAN, "diff", a, b))
+    assert "differs: parameters.halt_poll_ns: 200000, in B 0\n" in out and out.count("differs: ") == 1
+    assert validated(check_ok(run(ASAN, "diff", a, b, "--json")))["differs"] == [
+        {"name": "parameters.halt_poll_ns", "a": "200000", "b": "0"}]
+    assert "differs" not in check_ok(run(ASAN, "diff", a, a))
 
 
 def test_two_hosts_are_named(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import jsonschema
 import pace
 from kvmtext import COLUMNS, file_of, stats_text
 from paths import BUILD, TOP
@@ -109,6 +110,14 @@ def run(*command, env=None, **kwargs):
     return subprocess.run([str(arg) for arg in command], text=True, timeout=pace.limit(60),
                           stderr=subprocess.PIPE, env={**ENV, **(env or {})},
                           **kwargs)
+
+
+def validated(text, schema=None):
+    """A document of ours, as its schema has it."""
+    document = json.loads(text)
+    schema = schema or document["schema"]
+    jsonschema.validate(document, json.loads((SRC / f"schema/{schema}.json").read_text()))
+    return document
 
 
 def check_ok(result, stderr=""):

@@ -17,9 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/message.h"
 #include "cmd/watch.h"
+#include "doctor/facts.h"
 #include "recording/file.h"
 #include "recording/format.h"
 #include "recording/write.h"
@@ -53,6 +55,7 @@ struct recorder {
 	struct source source;
 	struct exit_selection sel;
 	struct recording_writer writer;
+	struct recording_facts facts;
 	struct recording_file file;
 	/* the next sample begins a section */
 	bool begin;
@@ -409,14 +412,50 @@ static int record(struct recorder *recorder)
 	return end ? end : status;
 }
 
+/* What makes numbers of two hosts, or of two boots, differ. */
+static void read_facts(struct recorder *recorder)
+{
+	static const char *const groups[] = { "machine", "kvm", "parameters",
+					      "mitigations" };
+	struct recording_facts *facts = &recorder->facts;
+	struct fact_list *list = malloc(sizeof(*list));
+	size_t i, g;
+
+	if (list)
+		facts_read(list, &recorder->source.setup);
+	for (g = 0; list && g < ARRAY_SIZE(groups); g++) {
+		for (i = 0; i < list->nr && facts->nr < RECORDING_MAX_FACTS;
+		     i++) {
+			const struct fact *from = &list->facts[i];
+			struct recording_fact *to = &facts->facts[facts->nr];
+			/* Elsewhere the text says what the value means. */
+			const bool text = !strcmp(groups[g], "mitigations") ||
+					  !strcmp(groups[g], "kvm");
+
+			if (strcmp(from->group, groups[g]))
+				continue;
+			snprintf(to->name, sizeof(to->name), "%s.%s",
+				 from->group, from->name);
+			snprintf(to->value, sizeof(to->value), "%s%s%s",
+				 from->value, text && *from->text ? ": " : "",
+				 text ? from->text : "");
+			facts->nr++;
+		}
+	}
+	free(list);
+	recorder->writer.facts = facts;
+}
+
 static int begin(struct recorder *recorder)
 {
 	struct exit_scan scan = {};
 	int status;
 
 	status = source_read(&recorder->source, &recorder->sel, &scan);
-	if (!status)
+	if (!status) {
 		note_if_off(&scan);
+		read_facts(recorder);
+	}
 	/* From now on VMs may come and go. */
 	recorder->sel.may_have_ended = true;
 

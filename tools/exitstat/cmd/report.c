@@ -44,6 +44,7 @@ static int report(const struct arguments *args)
 		recording_sum_note(&sum);
 		snprintf(title, sizeof(title), "recording %s", sum.path);
 		format.title = title;
+		format.facts = &sum.header.facts;
 		selection_filter(&sel, &sum.scan);
 		status = output_scan(&output, &sum.scan);
 	}

@@ -253,3 +253,23 @@ void diff_compare_free(struct diff *diff)
 {
 	free(diff->lines);
 }
+
+const struct recording_fact *diff_next_fact(const struct diff *diff, size_t *i,
+					    const char **of_b)
+{
+	const struct recording_facts *a = &diff->sides[0].facts;
+	const struct recording_facts *b = &diff->sides[1].facts;
+	size_t j;
+
+	while (*i < a->nr) {
+		const struct recording_fact *fact = &a->facts[(*i)++];
+
+		for (j = 0; j < b->nr; j++) {
+			*of_b = b->facts[j].value;
+			if (!strcmp(b->facts[j].name, fact->name) &&
+			    strcmp(*of_b, fact->value))
+				return fact;
+		}
+	}
+	return NULL;
+}

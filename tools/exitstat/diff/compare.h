@@ -44,6 +44,12 @@ int diff_compare(struct diff *diff, struct diff_side *sides,
 		 const struct format *format, const struct exit_selection *sel);
 void diff_compare_free(struct diff *diff);
 
+/*
+ * The next fact of A, from the @i-th on, of which B has another value: that, and the
+ * number behind it in *@i; or NULL.  What only one of them has is no difference.
+ */
+const struct recording_fact *diff_next_fact(const struct diff *diff, size_t *i,
+					    const char **of_b);
 /* Of @line's exits or handle: per second if that is known. */
 double diff_rate(const struct diff_line *line, const uint64_t *values,
 		 int side);

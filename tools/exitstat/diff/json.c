@@ -111,7 +111,10 @@ static void print_reasons(struct json *json, const struct diff *diff)
 
 void diff_print_json(FILE *out, const struct diff *diff)
 {
+	const struct recording_fact *fact;
+	const char *of_b;
 	struct json json;
+	size_t i;
 
 	json_begin(&json, out, JSON_PRETTY);
 	json_put_object(&json, NULL);
@@ -121,6 +124,15 @@ void diff_print_json(FILE *out, const struct diff *diff)
 	json_put_string(&json, "units", diff->ns ? "ns" : "cycles");
 	print_side(&json, "a", &diff->sides[0]);
 	print_side(&json, "b", &diff->sides[1]);
+	json_put_array(&json, "differs");
+	for (i = 0; (fact = diff_next_fact(diff, &i, &of_b));) {
+		json_put_object(&json, NULL);
+		json_put_string(&json, "name", fact->name);
+		json_put_string(&json, "a", fact->value);
+		json_put_string(&json, "b", of_b);
+		json_end(&json);
+	}
+	json_end(&json);
 	print_reasons(&json, diff);
 	json_put_object(&json, "total");
 	print_line(&json, diff, &diff->lines[diff->nr_lines - 1]);

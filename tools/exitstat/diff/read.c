@@ -58,6 +58,7 @@ static int read_recording(struct diff_side *side, struct input *input,
 		status = selection_check_reasons(sel, &sum.scan);
 	if (!status) {
 		recording_sum_note(&sum);
+		side->facts = sum.header.facts;
 		status = add_up(side, &sum.scan);
 	}
 	side->interval = sel->host ? sum.scan.interval : sum.vm_interval;

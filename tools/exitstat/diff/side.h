@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "model/scope.h"
+#include "recording/format.h"
 
 struct diff_side {
 	const char *path;
@@ -15,6 +16,8 @@ struct diff_side {
 	size_t nr_scopes;
 	/* how long was counted, ns, or 0 for since the counters began */
 	uint64_t interval;
+	/* of its host, if it is a recording */
+	struct recording_facts facts;
 };
 
 #endif

@@ -314,9 +314,11 @@ bool diff_print_table(FILE *out, const struct diff *diff,
 	const int *ids = diff->lines->interval[0] ? rate_ids :
 			 diff->continued	  ? continued_ids :
 						    share_ids;
+	const struct recording_fact *fact;
+	const char *of_b;
 	int useful[MAX_COLUMNS];
 	struct layout layout;
-	size_t nr = 0;
+	size_t nr = 0, i;
 
 	for (; *ids >= 0; ids++) {
 		if (*ids < DIFF_LOST_A || diff->has_lost)
@@ -326,6 +328,9 @@ bool diff_print_table(FILE *out, const struct diff *diff,
 	layout_init(&layout, &diff_table, useful, format->columns, diff->ns);
 	print_side(out, "A", &diff->sides[0]);
 	print_side(out, "B", &diff->sides[1]);
+	for (i = 0; (fact = diff_next_fact(diff, &i, &of_b));)
+		fprintf(out, "differs: %s: %s, in B %s\n", fact->name,
+			fact->value, of_b);
 	return table_print(out, &layout, diff->lines, diff->nr_lines,
 			   sizeof(*diff->lines));
 }

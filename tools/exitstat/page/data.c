@@ -249,6 +249,7 @@ static void print_head(struct json *json, const struct page *page)
 	const struct recording_sum *sum = page->sum;
 	const struct recording_header *header = &sum->header;
 	char time[TIME_SIZE] = "";
+	size_t i;
 
 	if (header->realtime)
 		time_format(header->realtime, time);
@@ -265,6 +266,11 @@ static void print_head(struct json *json, const struct page *page)
 	json_put_u64(json, "tsc_khz", header->clock.tsc_khz);
 	json_put_u64(json, "clock_khz", clock_per_ms(&header->clock));
 	json_put_string(json, "source", header->source);
+	json_put_object(json, "facts");
+	for (i = 0; i < header->facts.nr; i++)
+		json_put_string(json, header->facts.facts[i].name,
+				header->facts.facts[i].value);
+	json_end(json);
 	json_put_string(json, "host", header->host);
 	json_put_string(json, "kernel", header->kernel);
 }

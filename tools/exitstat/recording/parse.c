@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json_read.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "model/reasons.h"
 #include "recording/parse.h"
 
@@ -44,6 +45,29 @@ static bool parse_columns(struct json_object *counts,
 	return found[COUNT_EXITS] && found[COUNT_HANDLE_CYCLES];
 }
 
+/* What may be anything is printable; what is too much is left out. */
+static void parse_facts(struct json_object *object,
+			struct recording_facts *facts)
+{
+	struct recording_fact *fact;
+	const char *text;
+
+	if (!object)
+		return;
+	json_object_object_foreach(object, key, value)
+	{
+		if (facts->nr == RECORDING_MAX_FACTS ||
+		    !json_object_is_type(value, json_type_string))
+			continue;
+		text = json_object_get_string(value);
+		fact = &facts->facts[facts->nr++];
+		text_printable(fact->name, sizeof(fact->name), key,
+			       strlen(key));
+		text_printable(fact->value, sizeof(fact->value), text,
+			       strlen(text));
+	}
+}
+
 bool recording_parse_header(struct json_object *object,
 			    struct recording_header *header)
 {
@@ -68,6 +92,8 @@ bool recording_parse_header(struct json_object *object,
 	json_member_text(object, "host", header->host, sizeof(header->host));
 	json_member_text(object, "kernel", header->kernel,
 			 sizeof(header->kernel));
+	parse_facts(json_member(object, "facts", json_type_object),
+		    &header->facts);
 	return parse_columns(json_member(object, "counts", json_type_array),
 			     header);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "model/scan.h"
+#include "recording/format.h"
 
 /* What a header says. */
 struct recording_header {
@@ -28,6 +29,7 @@ struct recording_header {
 	/* the count in each column of a row, NR_COUNTS if that is unknown */
 	enum exit_counter columns[32];
 	size_t nr_columns;
+	struct recording_facts facts;
 };
 
 struct recording_label {

@@ -66,7 +66,7 @@ char *recording_header(struct recording_writer *writer,
 	FILE *out = open_memstream(&text, len);
 	struct utsname uts;
 	struct json json;
-	size_t c;
+	size_t c, i;
 
 	if (!out)
 		return NULL;
@@ -99,6 +99,13 @@ char *recording_header(struct recording_writer *writer,
 			json_put_string(&json, NULL, exit_count_names[c]);
 	}
 	json_end(&json);
+	if (writer->facts && writer->facts->nr) {
+		json_put_object(&json, "facts");
+		for (i = 0; i < writer->facts->nr; i++)
+			json_put_string(&json, writer->facts->facts[i].name,
+					writer->facts->facts[i].value);
+		json_end(&json);
+	}
 	end_line(&json);
 	return finish(out, &text);
 }

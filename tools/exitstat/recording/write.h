@@ -8,12 +8,15 @@
 #include <stdint.h>
 
 #include "model/scan.h"
+#include "recording/format.h"
 
 /* What has been written of a section. */
 struct recording_writer {
 	/* CLOCK_MONOTONIC at its beginning, ns */
 	uint64_t start;
 	uint64_t interval;
+	/* of the host, or NULL */
+	const struct recording_facts *facts;
 	/* the counts that the header announced */
 	bool has[NR_COUNTS];
 	/* the sample that was written last, unless the next one is full */

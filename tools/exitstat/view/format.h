@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+struct recording_facts;
+
 enum format_kind {
 	FORMAT_TABLE,
 	FORMAT_JSON,
@@ -28,6 +30,8 @@ struct format {
 	bool vcpus;
 	/* what a table is of, besides the scope, or NULL */
 	const char *title;
+	/* of the host on which it was recorded, or NULL */
+	const struct recording_facts *facts;
 };
 
 #endif

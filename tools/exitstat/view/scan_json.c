@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "recording/format.h"
 #include "view/lines.h"
 #include "view/scan_json.h"
 
@@ -151,6 +152,7 @@ static void print_head(struct json *json, const struct format *format,
 		       const struct exit_scan *scan)
 {
 	char time[TIME_SIZE];
+	size_t i;
 
 	time_format(scan->realtime, time);
 	json_put_string(json, "schema",
@@ -171,6 +173,13 @@ static void print_head(struct json *json, const struct format *format,
 		json_put_u64(json, "tsc_khz", snap->clock.tsc_khz);
 		json_put_string(json, "clock", clock_name(&snap->clock));
 		json_put_bool(json, "enabled", snap->enabled);
+	}
+	if (format->facts && format->facts->nr) {
+		json_put_object(json, "facts");
+		for (i = 0; i < format->facts->nr; i++)
+			json_put_string(json, format->facts->facts[i].name,
+					format->facts->facts[i].value);
+		json_end(json);
 	}
 }
 

@@ -2,9 +2,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/text.h"
+#include "recording/format.h"
 #include "view/lines.h"
 #include "view/scan_table.h"
+
+#define FACTS_WIDTH 78
 
 static const int reason_ids[] = {
 	COL_REASON,    COL_NAME,	 COL_LOST_PART,	 COL_LOST,
@@ -140,6 +145,37 @@ static bool print_vms(FILE *out, const struct format *format,
 	return ok;
 }
 
+/* In lines below each other: cpu AMD EPYC, clock tsc, halt_poll_ns 200000 */
+static void print_facts(FILE *out, const struct recording_facts *facts)
+{
+	const char *group, *name;
+	size_t i, len = 0, more;
+
+	for (i = 0; i < facts->nr; i++) {
+		const struct recording_fact *fact = &facts->facts[i];
+
+		/* Of mitigations a page tells, and JSON. */
+		group = strchr(fact->name, '.');
+		if (!strncmp(fact->name, "mitigations.", 12))
+			continue;
+		name = group ? group + 1 : fact->name;
+		more = text_width(name) + text_width(fact->value) + 3;
+		if (!len) {
+			fputs("\nrecorded with ", out);
+			len = strlen("recorded with ");
+		} else if (len + more > FACTS_WIDTH) {
+			fputs(",\n  ", out);
+			len = 2;
+		} else {
+			fputs(", ", out);
+		}
+		fprintf(out, "%s %s", name, fact->value);
+		len += more;
+	}
+	if (len)
+		fputc('\n', out);
+}
+
 bool print_scan_table(FILE *out, const struct format *format,
 		      const struct exit_scan *scan, bool *begun)
 {
@@ -152,5 +188,7 @@ bool print_scan_table(FILE *out, const struct format *format,
 		if (!print_reasons(out, format, scan, &scan->scopes[i], begun))
 			return false;
 	}
+	if (format->facts)
+		print_facts(out, format->facts);
 	return true;
 }
