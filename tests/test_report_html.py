@@ -233,20 +233,30 @@ def test_table_of_reasons(browser, show, realistic):
     for i, scope in enumerate(realistic["scopes"]):
         choose(browser, "scope", i)
         head, *rows, last = table(browser)
-        assert head == ["number", "name", "exits", "share", "exits/s", "handle",
+        assert head == ["number", "name", "lost", "of all lost", "exits", "share", "exits/s", "handle",
                         "handle per exit", "user", "wait", "preempted"]
+
+        def lost(t):
+            return t["handle"] + t["user"] + t["preempted"]
+
+        # Most is lost to the first one, as in tables of text.
+        assert [row[1] for row in rows] == [
+            r["name"] for r in sorted(scope["reasons"], key=lambda r: -lost(r["total"]))]
         total = {"nr": None, "name": "TOTAL", "total": scope["total"]}
         assert len(rows) == len(scope["reasons"])
-        for row, reason in zip([*rows, last], [*scope["reasons"], total]):
+        ordered = sorted(scope["reasons"], key=lambda r: -lost(r["total"]))
+        for row, reason in zip([*rows, last], [*ordered, total]):
             t = reason["total"]
             assert row[0] == ("–" if reason["nr"] is None else str(reason["nr"]))
             assert row[1] == reason["name"]
-            assert row[2] == f"{t['exits']:,}"
-            check(row[3], t["exits"] / scope["total"]["exits"])
-            check(row[4], t["exits"] / known_seconds(scope))
-            check(row[5], t["handle"])
-            check(row[6], t["handle"] / t["exits"] if t["exits"] else None)
-            for shown, phase in zip(row[7:], ("user", "wait", "preempted")):
+            check(row[2], lost(t))
+            check(row[3], lost(t) / lost(scope["total"]))
+            assert row[4] == f"{t['exits']:,}"
+            check(row[5], t["exits"] / scope["total"]["exits"])
+            check(row[6], t["exits"] / known_seconds(scope))
+            check(row[7], t["handle"])
+            check(row[8], t["handle"] / t["exits"] if t["exits"] else None)
+            for shown, phase in zip(row[9:], ("user", "wait", "preempted")):
                 check(shown, t[phase])
 
 
@@ -261,12 +271,12 @@ def test_tables_are_sorted(browser, show, realistic):
     def by(key):
         return [r["name"] for r in sorted(reasons, key=key)]
 
-    assert click(5) == by(lambda r: -r["total"]["handle"])
-    assert click(5) == by(lambda r: r["total"]["handle"])
+    assert click(7) == by(lambda r: -r["total"]["handle"])
+    assert click(7) == by(lambda r: r["total"]["handle"])
     assert click(0)[1:] == by(lambda r: -1 if r["nr"] is None else r["nr"])[1:]
     assert click(1) == by(lambda r: r["name"])
     assert browser.js("""[...document.querySelectorAll("#reasons th")]
-        .map(t => t.ariaSort)""") == [None, "ascending"] + [None] * 8
+        .map(t => t.ariaSort)""") == [None, "ascending"] + [None] * 10
     assert table(browser)[-1][1] == "TOTAL"
     choose(browser, "scope", 1)
     assert [row[1] for row in table(browser)[1:-1]] == by(lambda r: r["name"])
@@ -502,7 +512,8 @@ def test_without_most_phases(browser, show):
     shown = figures(browser)
     check(shown["exits"], data["scopes"][0]["total"]["exits"])
     assert {shown[f] for f in (*R.PHASES, "lost")} == {"–"}
-    assert [row[7:] for row in table(browser)[1:]] == [["–"] * 3] * 4
+    assert [row[9:] for row in table(browser)[1:]] == [["–"] * 3] * 4
+    assert [row[2:4] for row in table(browser)[1:]] == [["–"] * 2] * 4
     # A share of what is counted would say nothing.
     scope = data["scopes"][0]
     assert areas(browser, "phases") == {"handle": [
@@ -554,7 +565,7 @@ def test_huge_counters(browser, show):
     data = R.huge()
     show(data)
     check(figures(browser)["exits"], data["scopes"][0]["total"]["exits"])
-    check(table(browser)[1][2], data["scopes"][0]["reasons"][0]["total"]["exits"])
+    check(table(browser)[1][4], data["scopes"][0]["reasons"][0]["total"]["exits"])
     assert table(browser)[1][0] == "4294967295"
     assert len(colours(browser, "exits")) > 3
 
