@@ -73,6 +73,10 @@ ELSEWHERE = {
     "make tools": "test_setup.py::test_built_and_installed_without_apt",
     "sudo make uninstall": "test_setup.py::test_install_and_uninstall",
     "sudo exitstat top": "test_top.py::test_views_and_ways_between_them",
+    "sudo exitstat list": "test_exitstat_views.py::test_list",
+    "sudo exitstat --vm web1 -d 5": "test_selection.py::test_the_one_that_was_meant_stays_the_one",
+    "sudo exitstat details MSR_WRITE": "test_machine_details.py::test_msrs",
+    "exitstat explain MSR_WRITE": "test_explain.py::test_text",
     "chgrp -R GROUP /sys/kernel/kvm/exit_stats; chmod -R g+rX /sys/kernel/kvm/exit_stats":
         "test_machine_outside.py::test_sysfs_is_the_administrators_to_give",
     **dict.fromkeys((

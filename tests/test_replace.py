@@ -122,12 +122,24 @@ def test_what_is_no_regular_file(writer, tmp_path):
     assert not os.path.isfile("/dev/null")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_no_signal_leaves_anything(host, tmp_path, number):
+@pytest.mark.parametrize("number, way", [
+    (signal.SIGTERM, "usual"), (signal.SIGINT, "usual"), (signal.SIGHUP, "usual"), (signal.SIGKILL, "usual"),
+    (signal.SIGTERM, "no proc"), (signal.SIGINT, "no proc"), (signal.SIGHUP, "no proc")])
+def test_no_signal_leaves_anything(host, tmp_path, number, way):
+    """Without /proc a file has a name from the beginning, as on file systems that have none without one."""
     (tmp_path / "dir").mkdir()
     file = tmp_path / "dir/file"
     chance = random.Random(1)
-    command = [SHARED, "show", "--vm", "*", "--textfile", file, "--debugfs", host.path, "--sysfs", host.sysfs]
+    command = [SHARED, "show", "--vm", "*", "--textfile", file, "--debugfs", host.path, "--sysfs", host.sysfs,
+               "--procfs", host.path.parent / "proc"]
+    if way == "no proc":
+        if os.geteuid():
+            pytest.skip("only root can take /proc away")
+        command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", *command]
+        done = subprocess.run([str(word) for word in command], env=ENV, stderr=subprocess.PIPE, text=True, check=False)
+        if "mount" in done.stderr or "unshare" in done.stderr:
+            pytest.skip("nothing may be mounted here")
+        assert done.returncode == 0 and file.read_bytes().startswith(b"# ")
     for _ in range(40):
         process = subprocess.Popen([str(word) for word in command], env=ENV, stderr=subprocess.DEVNULL)
         try:
