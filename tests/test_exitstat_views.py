@@ -179,18 +179,21 @@ def test_host_and_vms_and_vcpus(host):
 def test_list(host):
     text = check_ok(host.run("list"))
     lines = [line.split() for line in text.splitlines()]
-    assert lines[0] == ["VM", "VM_NAME", "VCPUS", "EXITS", "%LOST", "GUEST_CYCLES", "HANDLE_CYCLES",
+    assert lines[0] == ["VM", "VM_NAME", "VCPUS", "EXITS", "%LOST", "WORST", "GUEST_CYCLES", "HANDLE_CYCLES",
                         "USER_CYCLES", "WAIT_CYCLES", "PREEMPTED_CYCLES"]
+    worst = max(ROWS, key=lambda row: row[3] + row[4] + row[6])[1]
     totals = sums(ROWS)
     handle, user, wait, preempted = totals[1:5]
     lost = handle + user + preempted
-    assert lines[1] == ["100-11", "web1", "1", str(totals[0]),
-                        f"{100 * lost / (lost + GUEST_CYCLES):.2f}", str(GUEST_CYCLES), str(handle),
+    assert lines[3] == ["100-11", "web1", "1", str(totals[0]),
+                        f"{100 * lost / (lost + GUEST_CYCLES):.2f}", worst, str(GUEST_CYCLES), str(handle),
                         str(user), str(wait), str(preempted)]
-    assert [line[0] for line in lines[1:]] == ["100-11", "200-12", "300-5"]
+    # Who loses most comes first; for programs they are in the order of their numbers.
+    assert [line[0] for line in lines[1:]] == ["300-5", "200-12", "100-11"]
     out = validated(check_ok(host.run("list", "--json")))
     assert [s["lost_cycles"] for s in out["scopes"]] == [lost, 2 * lost, 3 * lost]
     assert [s["vcpus"] for s in out["scopes"]] == [1, 2, 3]
+    assert [s["worst_reason"] for s in out["scopes"]] == [worst] * 3
     out = validated(check_ok(host.run("list", "--vcpu", "all", "--json")))
     assert [s.get("vcpu") for s in out["scopes"]] == [None, 0, None, 0, 1, None, 0, 1, 2]
 
@@ -199,7 +202,7 @@ def test_list_where_no_vm_runs(tree):
     tree.put(text_of())
     for program in SHARED, STATIC:
         assert check_ok(tree.run("list", program=program)).split() == [
-            "VM", "VM_NAME", "VCPUS", "EXITS", "%LOST", "GUEST_CYCLES", "HANDLE_CYCLES",
+            "VM", "VM_NAME", "VCPUS", "EXITS", "%LOST", "WORST", "GUEST_CYCLES", "HANDLE_CYCLES",
             "USER_CYCLES", "WAIT_CYCLES", "PREEMPTED_CYCLES"]
     assert validated(check_ok(tree.run("list", "--json")))["scopes"] == []
 

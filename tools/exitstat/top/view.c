@@ -19,9 +19,10 @@ static const int reason_ids[] = {
 };
 
 static const int vm_ids[] = {
-	COL_VM,	  COL_VM_NAME,	 COL_VCPUS, COL_EXITS_RATE, COL_LOST_SHARE,
-	COL_LOST, COL_EXITS,	 COL_GUEST, COL_HANDLE,	    COL_USER,
-	COL_WAIT, COL_PREEMPTED, -1,
+	COL_VM,		COL_VM_NAME, COL_VCPUS, COL_EXITS_RATE,
+	COL_LOST_SHARE, COL_WORST,   COL_LOST,	COL_EXITS,
+	COL_GUEST,	COL_HANDLE,  COL_USER,	COL_WAIT,
+	COL_PREEMPTED,	-1,
 };
 
 static const int vcpu_ids[] = {

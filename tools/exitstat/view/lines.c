@@ -61,6 +61,8 @@ static const struct column vm_columns[] = {
 	  "it wanted to and did not: handle, user, preempted", false },
 	{ COL_LOST_SHARE, "%LOST", NULL, "lost, of lost and guest time",
 	  false },
+	{ COL_WORST, "WORST", NULL, "the reason to which most time was lost",
+	  true },
 	{ COL_FAILED_ENTRIES, "FAILED_ENTRIES", NULL, "VM-entries that failed",
 	  false },
 	{ COL_CLAMPED, "CLAMPED", NULL, "times that ended before they began",
@@ -184,6 +186,32 @@ static double sum_lost(const double *counts)
 	       counts[COUNT_PREEMPTED_CYCLES];
 }
 
+/* By lost time, or where that is not known by what KVM did. */
+static void set_worst(struct cell *cell, const struct exit_scope *scope)
+{
+	const struct exit_snapshot *snap = &scope->snap;
+	const bool lost = snap->has[COUNT_USER_CYCLES] &&
+			  snap->has[COUNT_PREEMPTED_CYCLES];
+	const struct exit_row *worst = NULL;
+	uint64_t most = 0, time;
+	size_t i;
+
+	for (i = 0; i < snap->nr_rows; i++) {
+		const uint64_t *counts = snap->rows[i].counts;
+
+		time = counts[COUNT_HANDLE_CYCLES];
+		if (lost)
+			time += counts[COUNT_USER_CYCLES] +
+				counts[COUNT_PREEMPTED_CYCLES];
+		if (time > most) {
+			most = time;
+			worst = &snap->rows[i];
+		}
+	}
+	if (worst)
+		set_text(cell, worst->name);
+}
+
 static void get_time_cell(const struct exit_line *line, int id,
 			  struct cell *cell)
 {
@@ -210,6 +238,9 @@ static void get_time_cell(const struct exit_line *line, int id,
 		if (known)
 			set_ratio(cell, 2, 100, exit_time_lost(&time),
 				  exit_time_wanted(&time));
+		break;
+	case COL_WORST:
+		set_worst(cell, line->scope);
 		break;
 	case COL_FAILED_ENTRIES:
 		if (snap->has_faults)
@@ -276,6 +307,7 @@ static void get_cell(const void *data, int id, struct cell *cell)
 	case COL_LOST:
 	case COL_LOST_SHARE:
 	case COL_LOST_PART:
+	case COL_WORST:
 	case COL_FAILED_ENTRIES:
 	case COL_CLAMPED:
 		get_time_cell(line, id, cell);

@@ -35,6 +35,8 @@ enum line_column {
 	COL_LOST_SHARE,
 	/* of a reason: of all that is lost */
 	COL_LOST_PART,
+	/* the reason to which most is lost */
+	COL_WORST,
 	COL_FAILED_ENTRIES,
 	COL_CLAMPED,
 };

@@ -18,7 +18,7 @@ static const int csv_vm_ids[] = {
 	COL_TIME,    COL_SECONDS, COL_SCOPE, COL_VM,	    COL_VM_NAME,
 	COL_VCPU,    COL_VCPUS,	  COL_EXITS, COL_GUEST,	    COL_LOST,
 	COL_HANDLE,  COL_USER,	  COL_WAIT,  COL_PREEMPTED, COL_FAILED_ENTRIES,
-	COL_CLAMPED, -1,
+	COL_CLAMPED, COL_WORST,	  -1,
 };
 
 bool print_scan_csv(FILE *out, const struct format *format,

@@ -99,6 +99,15 @@ static void print_lost_share(struct json *json, const struct exit_line *line)
 			      3);
 }
 
+static void print_worst(struct json *json, const struct exit_line *line)
+{
+	struct cell cell = {};
+
+	vm_table_columns.get(line, COL_WORST, &cell);
+	if (cell.type == CELL_TEXT)
+		json_put_string(json, "worst_reason", cell.text);
+}
+
 /* The rows in the order of their numbers, unless the user sorts them. */
 static bool print_reasons(struct json *json, const struct format *format,
 			  const struct exit_line *total)
@@ -141,6 +150,7 @@ static bool print_scope(struct json *json, const struct format *format,
 			json_put_u64(json, "vcpus", scope->nr_vcpus);
 		print_counts(json, &total);
 		print_lost_share(json, &total);
+		print_worst(json, &total);
 	} else {
 		ok = print_reasons(json, format, &total);
 	}

@@ -19,9 +19,9 @@ static const int reason_ids[] = {
 };
 
 static const int vm_ids[] = {
-	COL_VM,		COL_VM_NAME,	COL_VCPU,  COL_VCPUS,  COL_EXITS,
-	COL_EXITS_RATE, COL_LOST_SHARE, COL_GUEST, COL_HANDLE, COL_USER,
-	COL_WAIT,	COL_PREEMPTED,	-1,
+	COL_VM,		COL_VM_NAME,	COL_VCPU,      COL_VCPUS, COL_EXITS,
+	COL_EXITS_RATE, COL_LOST_SHARE, COL_WORST,     COL_GUEST, COL_HANDLE,
+	COL_USER,	COL_WAIT,	COL_PREEMPTED, -1,
 };
 
 /* Begin with the columns that have something to say here. */
@@ -129,7 +129,10 @@ static bool print_vms(FILE *out, const struct format *format,
 		.has_guest_cycles = true,
 		.has = { [0 ... NR_COUNTS - 1] = true },
 	};
-	struct exit_line *lines = scope_lines(scan, format->sort, format->ns);
+	/* Who loses most comes first; vCPUs stay with their VM. */
+	const char *sort = format->sort || format->vcpus ? format->sort :
+							   "LOST_CYCLES";
+	struct exit_line *lines = scope_lines(scan, sort, format->ns);
 	struct layout layout;
 	bool ok;
 
