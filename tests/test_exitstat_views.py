@@ -462,7 +462,7 @@ def test_command(host):
     result = during(host, f"echo hello; mv {new} {host.path}/kvm/exit_stats; exit 7")
     assert (result.returncode, result.stderr) == (7, "")
     assert result.stdout.startswith("hello\nhost: vmx")
-    assert result.stdout.splitlines()[-1].split()[2] == str(4 * sums(ROWS)[0])
+    assert result.stdout.splitlines()[-1].split()[4] == str(4 * sums(ROWS)[0])
 
 
 @pytest.mark.parametrize("command, status", [

@@ -135,7 +135,7 @@ def test_what_is_missing_is_said(kvm):
             ("exitstat details", 2, "REASON is missing"), ("exitstat details '*r*'", 1, "more than one reason: "),
             ("exitstat details xsetbv", 1, "nothing tells exits of"),
             ("exitstat details cpuid --vm nosuch", 1, "there is no VM nosuch"),
-            ("exitstat details cpuid --vcpu 0", 2, "without --vcpu"),
+            ("exitstat details cpuid --vcpu 0", 2, "invalid option"),
             ("exitstat details cpuid -- false", 1, ""), ("exitstat details cpuid -- nosuch", 127, "cannot run 'nosuch'"),
             ("setpriv --reuid nobody --clear-groups exitstat details cpuid -d 1 -n 1", 1, "run exitstat as root")):
         output, ended = kvm.run(f"{command} 2>&1 >/dev/null")

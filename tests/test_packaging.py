@@ -175,7 +175,7 @@ def test_columns_are_documented():
     assert columns_of("guest") == columns_of("report") == columns_of("show")
 
 
-@pytest.mark.parametrize("command", ["diff", "reasons"])
+@pytest.mark.parametrize("command", ["details", "diff", "reasons"])
 def test_own_columns_are_documented(command):
     documented = [column for tag in tags(section(page_of(command), "COLUMNS")) for column in tag.split(", ")]
     assert sorted(documented) == sorted(columns_of(command))
@@ -259,7 +259,7 @@ def run_example(command, words, host, path):
     # It has no end; test_top.py runs it.
     if command == "top":
         words.append("--help")
-    if command not in ("report", "diff", "reasons"):
+    if command not in ("report", "diff", "reasons", "explain"):
         words[:0] = paths_of(host)
     return tool.run(tool.SHARED, command, *words, stdin=stdin)
 
@@ -276,6 +276,9 @@ def test_examples_run(name, line, output, host, tmp_path):
     command, *words = words[:ends[0] if ends else None] or ["show"]
     if command not in tool.COMMANDS:
         command, words = "show", [command, *words]
+    # Nothing here has exits of its own.
+    if command == "details":
+        pytest.skip("test_machine_details.py runs it")
     result = run_example(command, words, host, tmp_path)
     assert result.returncode == 0, result.stderr
 
@@ -344,7 +347,8 @@ def test_recording_is_documented(host, tmp_path):
     keys = {key for line in path.read_text().splitlines() for key in keys_of(json.loads(line))}
     assert {"schema", "t", "full", "scopes", "latency", "names", "end"} <= keys
     for key in keys:
-        assert key.isdigit() or re.search(rf"\b{key}\b", text), key
+        # Facts have doctor's names.
+        assert key.isdigit() or "." in key or re.search(rf"\b{key}\b", text), key
 
 
 # Completion
@@ -455,8 +459,8 @@ def test_completes_columns(shell, command):
 
 
 def test_completes_values(shell):
-    assert sorted(shell.all("exitstat show --units ")) == ["cycles", "ns"]
-    assert sorted(shell.all("exitstat show --units=")) == ["cycles", "ns"]
+    assert sorted(shell.all("exitstat show --units ")) == ["auto", "cycles", "ns"]
+    assert sorted(shell.all("exitstat show --units=")) == ["auto", "cycles", "ns"]
     assert shell.tab("exitstat list --vcpu ") == "exitstat list --vcpu all "
     assert sorted(shell.all("exitstat reasons --isa ")) == ["svm", "vmx"]
     assert sorted(shell.all("exitstat show --source ")) == ["bpf", "debugfs", "sysfs"]

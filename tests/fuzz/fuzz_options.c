@@ -38,6 +38,7 @@ static void check_arguments(const struct arguments *args,
 	static const int none[] = { -1 };
 	struct exit_selection sel;
 	struct layout layout;
+	char heading[CELL_SIZE];
 	size_t i;
 
 	check(!args->vcpus || (args->vcpu >= -1 && args->vcpu <= UINT32_MAX));
@@ -61,8 +62,10 @@ static void check_arguments(const struct arguments *args,
 		    args->format.ns);
 	check(layout.nr_columns <= MAX_COLUMNS);
 	check(!args->format.columns || layout.nr_columns);
-	for (i = 0; i < layout.nr_columns; i++)
-		check(*layout_heading(&layout, i));
+	for (i = 0; i < layout.nr_columns; i++) {
+		layout_heading(&layout, i, heading);
+		check(*heading && strlen(heading) < sizeof(heading));
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

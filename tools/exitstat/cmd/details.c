@@ -30,9 +30,9 @@ static const struct command_usage usage = {
 		"\n"
 		"It counts by eBPF, on every kernel, and only while it runs: that reason's exits\n"
 		"then take some 1200 instructions more, and all others some 400.",
-	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
-		   TAKES_TABLE | TAKES_DEBUGFS | TAKES_SYSFS | TAKES_COMMAND |
-		   TAKES_RIP,
+	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_JSON |
+		   TAKES_CSV | TAKES_TABLE | TAKES_DEBUGFS | TAKES_SYSFS |
+		   TAKES_COMMAND | TAKES_RIP,
 	.table = &details_table,
 };
 
@@ -244,12 +244,6 @@ static int run(const struct arguments *args, const char *word)
 	struct looking looking = { .args = args };
 	int status;
 
-	if (args->vcpus)
-		return fail(STATUS_USAGE,
-			    "details are of VMs, not of vCPUs: without --vcpu");
-	if (args->format.kind == FORMAT_OPENMETRICS)
-		return fail(STATUS_USAGE,
-			    "details are a table, --json or --csv");
 	set_selection(args, &looking.sel);
 	status = choose(&looking, word);
 	if (!status)

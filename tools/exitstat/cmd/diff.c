@@ -17,8 +17,8 @@ static const struct command_usage usage = {
 		"or the sum of the VMs or vCPUs that are chosen.  If it is known of both how long\n"
 		"was counted, by what happened in a second.  The greatest change of time comes\n"
 		"first.",
-	.options = TAKES_VM | TAKES_REASON | TAKES_FORMAT | TAKES_UNITS |
-		   TAKES_TABLE,
+	.options = TAKES_VM | TAKES_VCPUS | TAKES_REASON | TAKES_FORMAT |
+		   TAKES_UNITS | TAKES_TABLE,
 	.nr_files = 2,
 	.table = &diff_table,
 };

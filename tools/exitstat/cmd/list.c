@@ -7,9 +7,9 @@ static const struct command_usage usage = {
 	.operands = "",
 	.text = "List the VMs that run, with their exits and the time that they lost: in which\n"
 		"a vCPU wanted to run, and KVM, the VMM or another task had the CPU.",
-	.options = TAKES_VM | TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE | TAKES_SOURCE |
-		   TAKES_DEBUGFS | TAKES_SYSFS,
+	.options = TAKES_VM | TAKES_VCPUS | TAKES_INTERVAL | TAKES_COUNT |
+		   TAKES_FORMAT | TAKES_UNITS | TAKES_TABLE | TAKES_TEXTFILE |
+		   TAKES_SOURCE | TAKES_DEBUGFS | TAKES_SYSFS,
 	.abilities = SOURCE_VMS,
 	.table = &vm_table_columns,
 };

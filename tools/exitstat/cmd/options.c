@@ -61,7 +61,8 @@ static const struct option_info {
 } infos[] = {
 	{ OPT_VM, 0, "vm", "ID",
 	  "a VM: its name, <pid>-<fd>, <pid>, or a pattern", TAKES_VM },
-	{ OPT_VCPU, 0, "vcpu", "N", "one vCPU of each VM, or 'all'", TAKES_VM },
+	{ OPT_VCPU, 0, "vcpu", "N", "one vCPU of each VM, or 'all'",
+	  TAKES_VCPUS },
 	{ OPT_HOST, 0, "host", NULL, "the host, too", TAKES_HOST },
 	{ OPT_REASON, 0, "reason", "R",
 	  "exits with this number, name or pattern only", TAKES_REASON },
@@ -84,7 +85,7 @@ static const struct option_info {
 	  "the guest's instructions, by their addresses", TAKES_RIP },
 	{ OPT_JSON, 0, "json", NULL, "print JSON", TAKES_FORMAT | TAKES_JSON },
 	{ OPT_CSV, 0, "csv", NULL, "print comma-separated values",
-	  TAKES_FORMAT },
+	  TAKES_FORMAT | TAKES_CSV },
 	{ OPT_OPENMETRICS, 0, "openmetrics", NULL, "print OpenMetrics text",
 	  TAKES_FORMAT },
 	{ OPT_TEXTFILE, 0, "textfile", "FILE",

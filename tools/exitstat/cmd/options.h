@@ -13,7 +13,7 @@
 
 /* Which options a command takes. */
 enum option_set {
-	TAKES_VM = 1 << 0, /* --vm, --vcpu */
+	TAKES_VM = 1 << 0,
 	TAKES_REASON = 1 << 1,
 	TAKES_HOST = 1 << 2,
 	TAKES_INTERVAL = 1 << 3,
@@ -36,6 +36,8 @@ enum option_set {
 	TAKES_MEASURE = 1 << 20,
 	TAKES_LONG = 1 << 21,
 	TAKES_RIP = 1 << 22,
+	TAKES_CSV = 1 << 23, /* --csv alone */
+	TAKES_VCPUS = 1 << 24, /* --vcpu */
 };
 
 struct arguments {

@@ -40,8 +40,8 @@ static const struct command_usage usage = {
 		"Without -o it is exitstat.jsonl, and with -o - stdout.  After FILE was renamed,\n"
 		"SIGHUP opens it anew.",
 	.options = TAKES_OUTPUT | TAKES_INTERVAL | TAKES_COUNT | TAKES_VM |
-		   TAKES_LATENCY | TAKES_SOURCE | TAKES_LEVEL | TAKES_DEBUGFS |
-		   TAKES_SYSFS,
+		   TAKES_VCPUS | TAKES_LATENCY | TAKES_SOURCE | TAKES_LEVEL |
+		   TAKES_DEBUGFS | TAKES_SYSFS,
 };
 
 enum trouble {
@@ -436,7 +436,7 @@ static void read_facts(struct recorder *recorder)
 				continue;
 			snprintf(to->name, sizeof(to->name), "%s.%s",
 				 from->group, from->name);
-			snprintf(to->value, sizeof(to->value), "%s%s%s",
+			snprintf(to->value, sizeof(to->value), "%.100s%s%.80s",
 				 from->value, text && *from->text ? ": " : "",
 				 text ? from->text : "");
 			facts->nr++;

@@ -17,8 +17,8 @@ static const struct command_usage usage = {
 		"\n"
 		"With --html write a page that shows how they changed with time; it needs nothing\n"
 		"but a browser.  It has the host, the VMs, and the vCPUs if they were recorded.",
-	.options = TAKES_VM | TAKES_HOST | TAKES_REASON | TAKES_FORMAT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_HTML,
+	.options = TAKES_VM | TAKES_VCPUS | TAKES_HOST | TAKES_REASON |
+		   TAKES_FORMAT | TAKES_UNITS | TAKES_TABLE | TAKES_HTML,
 	.nr_files = 1,
 	.table = &reason_table_columns,
 };

@@ -10,10 +10,10 @@ static const struct command_usage usage = {
 		"\n"
 		"Needs root, or for the host read permission on /sys/kernel/kvm/exit_stats,\n"
 		"which is read where debugfs cannot be.",
-	.options = TAKES_VM | TAKES_HOST | TAKES_REASON | TAKES_INTERVAL |
-		   TAKES_COUNT | TAKES_FORMAT | TAKES_UNITS | TAKES_TABLE |
-		   TAKES_TEXTFILE | TAKES_SOURCE | TAKES_LEVEL | TAKES_DEBUGFS |
-		   TAKES_SYSFS | TAKES_COMMAND,
+	.options = TAKES_VM | TAKES_VCPUS | TAKES_HOST | TAKES_REASON |
+		   TAKES_INTERVAL | TAKES_COUNT | TAKES_FORMAT | TAKES_UNITS |
+		   TAKES_TABLE | TAKES_TEXTFILE | TAKES_SOURCE | TAKES_LEVEL |
+		   TAKES_DEBUGFS | TAKES_SYSFS | TAKES_COMMAND,
 	.table = &reason_table_columns,
 };
 

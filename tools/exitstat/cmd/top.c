@@ -29,9 +29,9 @@ static const struct command_usage usage = {
 		"\n"
 		"Needs root, or for the host alone read permission on\n"
 		"/sys/kernel/kvm/exit_stats.",
-	.options = TAKES_VM | TAKES_REASON | TAKES_INTERVAL | TAKES_COUNT |
-		   TAKES_UNITS | TAKES_TABLE | TAKES_SOURCE | TAKES_LEVEL |
-		   TAKES_DEBUGFS | TAKES_SYSFS,
+	.options = TAKES_VM | TAKES_VCPUS | TAKES_REASON | TAKES_INTERVAL |
+		   TAKES_COUNT | TAKES_UNITS | TAKES_TABLE | TAKES_SOURCE |
+		   TAKES_LEVEL | TAKES_DEBUGFS | TAKES_SYSFS,
 	.table = &table,
 };
 
