@@ -219,7 +219,9 @@ static int decimals_of(double value)
 
 static void format_time(double ns, char *text, size_t size)
 {
-	static const char *const units[] = { "ns", "\u00b5s", "ms", "s" };
+	/* Not where a terminal has no such letter. */
+	const char *const units[] = { "ns", MB_CUR_MAX > 1 ? "\u00b5s" : "us",
+				      "ms", "s" };
 	size_t unit = 0;
 
 	if (!(ns > 0)) {
