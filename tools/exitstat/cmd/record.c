@@ -273,10 +273,11 @@ static bool take_sample(struct recorder *recorder)
 	bool go_on = true;
 	int status, error;
 
-	follow_file(recorder);
 	capture_messages(why, sizeof(why));
 	status = source_read(&recorder->source, &recorder->sel, &scan);
 	capture_messages(NULL, 0);
+	/* Just before it is written: reading takes its time. */
+	follow_file(recorder);
 
 	if (status) {
 		if (recorder->trouble != CANNOT_READ)
